@@ -1,0 +1,1 @@
+"""The coordinator: training, releases, federation and the gateway that nodes talk to."""

@@ -1,0 +1,88 @@
+"""The one place that names concrete classes: opens a coordinator's home and wires its services."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from coordinator.config import Config
+from coordinator.engine.local import LocalEngine
+from coordinator.errors import CoordinatorError
+from coordinator.home import Home
+from coordinator.nodes import authority as nodes_authority
+from coordinator.nodes.authority import Authority
+from coordinator.nodes.enrolment import Enrolment
+from coordinator.releases import approvers
+from coordinator.releases.lifecycle import Releases
+from coordinator.releases.models import Models
+from coordinator.store.database import Database
+
+
+def utc_now() -> datetime:
+    """The clock that everything is given."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Coordinator:
+    """A coordinator's services."""
+
+    home: Home
+    config: Config
+    database: Database
+    authority: Authority
+    enrolment: Enrolment
+    models: Models
+    releases: Releases
+    engine: LocalEngine
+
+
+async def initialise(root: Path, config: Config) -> None:
+    """Make a new home with keys and an empty database. The settings are written last: without them it does not exist.
+
+    Raises:
+        CoordinatorError: ``coordinator.exists``.
+    """
+    home = Home(root)
+    if home.config.exists():
+        raise CoordinatorError("coordinator.exists", home=root)
+    home.base.mkdir(parents=True, exist_ok=True)
+    home.keys.mkdir(mode=0o700, exist_ok=True)
+    home.keys.chmod(0o700)
+    nodes_authority.create(home, utc_now())
+    approvers.create(home, config.approvals)
+    database = Database.connect(f"sqlite+aiosqlite:///{home.database}")
+    await database.create()
+    await database.close()
+    config.save(home.config)
+
+
+@asynccontextmanager
+async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
+    """Open an existing home.
+
+    Raises:
+        CoordinatorError: ``coordinator.not_initialised`` or ``coordinator.bad_config``.
+    """
+    home = Home(root)
+    config = Config.load(home.config)
+    database = Database.connect(config.database or f"sqlite+aiosqlite:///{home.database}")
+    try:
+        await database.create()
+        authority = Authority.load(home)
+        models = Models(database, home)
+        yield Coordinator(
+            home=home,
+            config=config,
+            database=database,
+            authority=authority,
+            enrolment=Enrolment(database, home, authority),
+            models=models,
+            releases=Releases(database, home, config, models),
+            engine=LocalEngine(),
+        )
+    finally:
+        await database.close()

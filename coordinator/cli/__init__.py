@@ -1,0 +1,21 @@
+"""``medmesh-coordinator``: the command line of the coordinator."""
+
+from __future__ import annotations
+
+import typer
+
+from coordinator.cli import datasets, nodes, releases, setup, training
+from protocols import console
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    no_args_is_help=True, help="MedMesh coordinator · 协调器. Research use only.", pretty_exceptions_enable=False
+)
+for part in (setup, datasets, training, releases, nodes):
+    part.register(app)
+
+
+def main() -> None:
+    """Entry point."""
+    console.run(app)

@@ -1,0 +1,49 @@
+"""``node …``: enrolment."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from coordinator.bootstrap import open_coordinator, utc_now
+from protocols.console import Console, command
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Nodes · 节点")
+    app.add_typer(group, name="node")
+    command(group)(invite)
+    command(group, "list")(list_)
+
+
+async def invite(
+    console: Console,
+    site: Annotated[str, typer.Option(help="Site that the node belongs to · 所属机构")] = "",
+) -> None:
+    """Make a one-time invite, valid for 24 hours."""
+    async with open_coordinator(console.home) as coordinator:
+        document = await coordinator.enrolment.invite(site[:120], utc_now())
+
+    def human() -> None:
+        console.line(document["invite"], document["invite"])
+        console.say(
+            f"On the node: medmesh-edge join INVITE. Valid once, until {document['expires']}.",
+            f"在节点上运行：medmesh-edge join 邀请码。仅可使用一次，有效期至 {document['expires']}。",
+        )
+
+    console.answer(document, human)
+
+
+async def list_(console: Console) -> None:
+    """All enrolled nodes."""
+    async with open_coordinator(console.home) as coordinator:
+        rows = await coordinator.enrolment.list()
+    console.answer(
+        {"nodes": rows},
+        lambda: console.table(
+            [console.t("node", "节点"), console.t("name", "名称"), console.t("site", "机构"), console.t("last seen", "最近联系")],
+            [[r["node"], r["name"], r["site"], r["last_seen"] or "—"] for r in rows],
+        ),
+    )

@@ -1,0 +1,83 @@
+"""``init`` and ``serve``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from coordinator.bootstrap import initialise, open_coordinator, utc_now
+from coordinator.config import Config
+from protocols.console import NOTICE, Console, command
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "init")(init)
+    command(app, "serve")(serve)
+
+
+async def init(
+    console: Console,
+    name: Annotated[str, typer.Option(help="Shown to nodes · 显示给节点的名称")] = "MedMesh coordinator",
+    approvals: Annotated[int, typer.Option(min=1, max=9, help="People who must approve a release · 发布所需批准人数")] = 2,
+) -> None:
+    """Make a coordinator: data folder, keys, settings."""
+    if not name.strip() or len(name) > 80 or not name.isprintable():
+        raise click.BadParameter("--name takes 1 to 80 printable characters")
+    await initialise(console.home, Config(name=name.strip(), approvals=approvals))
+    keys = [str(p) for p in sorted((console.home / "coordinator" / "keys").glob("approver-*.pem"))]
+
+    def human() -> None:
+        console.line(f"A coordinator is ready in {console.home}.", f"协调器已建立于 {console.home}。")
+        if approvals > 1:
+            console.line(
+                f"Releases need {approvals} approvals. Give each approver one of these keys and delete it here:",
+                f"发布需要 {approvals} 人批准。请把以下密钥分别交给审批人，并从此处删除：",
+            )
+            for key in keys:
+                console.line(f"  {key}", f"  {key}")
+        console.line(
+            "Next: medmesh-coordinator dataset import PATH --disease SLUG",
+            "下一步：medmesh-coordinator dataset import 路径 --disease 疾病",
+        )
+        console.line(NOTICE["en"], NOTICE["zh"])
+
+    console.answer({"home": str(console.home), "name": name, "approvals": approvals, "approver_keys": keys}, human)
+
+
+async def serve(
+    console: Console,
+    host: Annotated[str, typer.Option(help="Address to listen on · 监听地址")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="HTTPS; 0: any free port")] = 8765,
+    node_port: Annotated[int, typer.Option(min=0, max=65535, help="Node gateway; 0: any free port")] = 8766,
+    public_url: Annotated[str | None, typer.Option(help="https://… under which nodes reach this machine")] = None,
+    no_zeroconf: Annotated[bool, typer.Option("--no-zeroconf", help="Do not announce on the local network")] = False,
+) -> None:
+    """Serve releases to nodes until stopped (Ctrl-C)."""
+    from coordinator.web.server import Listening, serve as run_server
+
+    if public_url is not None and not public_url.startswith("https://"):
+        raise click.BadParameter("--public-url must start with https://")
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+
+    def ready(addresses: dict[str, str]) -> None:
+        sys.stdout.write(json.dumps(addresses) + "\n")
+        sys.stdout.flush()
+        console.say(NOTICE["en"], NOTICE["zh"])
+
+    async with open_coordinator(console.home) as coordinator:
+        await run_server(
+            coordinator.home,
+            coordinator.config.name,
+            coordinator.releases,
+            coordinator.authority,
+            coordinator.enrolment,
+            Listening(host, port, node_port, public_url, not no_zeroconf),
+            utc_now,
+            ready,
+        )

@@ -1,0 +1,240 @@
+"""``train``, ``evaluate``, ``model …`` and ``backbone …``."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import click
+import typer
+
+from coordinator.bootstrap import open_coordinator, utc_now
+from coordinator.intake.datasets import Datasets
+from coordinator.releases.card import card as render_card
+from coordinator.store.blobs import write_atomically
+from coordinator.training import nsfwjs
+from coordinator.training.trunks import Trunks
+from protocols.console import Console, command
+from protocols.manifest import Label
+
+_PARTS = {
+    "backbone": ("Preparing the backbone", "准备主干网络"),
+    "features": ("Computing features", "计算特征"),
+    "selection": ("Choosing taps by nested cross-validation", "嵌套交叉验证选择特征层"),
+    "head": ("Making the head", "生成头部模型"),
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "train")(train)
+    command(app, "evaluate")(evaluate)
+    model = typer.Typer(no_args_is_help=True, help="Model versions · 模型版本")
+    app.add_typer(model, name="model")
+    command(model, "list")(model_list)
+    command(model, "show")(model_show)
+    command(model, "card")(model_card)
+    command(model, "export")(model_export)
+    backbone = typer.Typer(no_args_is_help=True, help="Frozen networks · 主干网络")
+    app.add_typer(backbone, name="backbone")
+    command(backbone, "list")(backbone_list)
+    command(backbone, "fetch")(backbone_fetch)
+
+
+async def train(
+    console: Console,
+    dataset: Annotated[str, typer.Argument(help="Name of the data set")],
+    backbone: Annotated[str, typer.Option(help="imagenet, nsfwjs-4.4.0, file:PATH, random-SEED")] = nsfwjs.BACKBONE_ID,
+    effort: Annotated[str, typer.Option(help="quick, standard or full")] = "standard",
+    budget_kb: Annotated[int | None, typer.Option(min=1, help="Largest head in kB")] = None,
+) -> None:
+    """Train a model version from a data set."""
+    from coordinator.training.trainer import Effort, Plan, Trainer
+
+    if effort not in get_args(Effort):
+        raise click.BadParameter("--effort takes quick, standard or full")
+    if backbone.startswith("random-"):
+        console.say(
+            "A random backbone is for wiring tests only: its answers mean nothing.",
+            "随机主干网络仅用于联调测试，其结果没有意义。",
+        )
+    async with open_coordinator(console.home) as coordinator:
+        datasets = Datasets(coordinator.database, coordinator.home, coordinator.engine)
+        shown = await datasets.show(dataset)
+        labels = [
+            Label(name, shown["labels"][name]["entry"], shown["labels"][name]["kind"]) for name in shown["classes"]
+        ]
+        plan = Plan(
+            dataset=dataset,
+            disease=shown["disease"],
+            version=await coordinator.models.next_version(dataset),
+            samples=await datasets.samples(dataset),
+            labels=labels,
+            backbone=backbone,
+            effort=effort,  # type: ignore[arg-type]  # checked above
+            budget_kb=budget_kb,
+            now=utc_now(),
+        )
+        with console.steps(_PARTS) as progress:
+            trained = await asyncio.to_thread(Trainer(coordinator.home, coordinator.engine).train, plan, progress)
+        await coordinator.models.add(trained.manifest, trained.document)
+    document = trained.document
+
+    def human() -> None:
+        figure = document["metrics"]["balanced_accuracy"]
+        console.line(
+            f"Model {trained.manifest.name}: balanced accuracy {figure['value']:.3f} "
+            f"(95 % interval {figure['low']:.3f} to {figure['high']:.3f}, nested, by group).",
+            f"模型 {trained.manifest.name}：平衡准确率 {figure['value']:.3f}"
+            f"（95% 区间 {figure['low']:.3f}–{figure['high']:.3f}，按组嵌套交叉验证）。",
+        )
+        console.line(
+            f"Features: {document['features_computed']} computed, {document['features_cached']} from the cache.",
+            f"特征：新计算 {document['features_computed']}，缓存 {document['features_cached']}。",
+        )
+        console.line(f"Taps: {', '.join(document['taps'])}", f"特征层：{', '.join(document['taps'])}")
+        console.table(
+            [console.t("rung", "方案"), console.t("balanced accuracy", "平衡准确率"), console.t("95 % interval", "95% 区间"), console.t("head bytes", "头部字节")],
+            [[r["name"], f"{r['balanced_accuracy']:.3f}", f"{r['low']:.3f}–{r['high']:.3f}", r["bytes"]] for r in document["rungs"]],
+        )
+
+    console.answer(document, human)
+
+
+async def evaluate(
+    console: Console,
+    model: Annotated[str, typer.Argument(help="model or model@version")],
+    on: Annotated[Path, typer.Option(help="Zip or folder with one folder for each class")],
+    groups: Annotated[Path | None, typer.Option(help="CSV with the columns file,group")] = None,
+    save_predictions: Annotated[Path | None, typer.Option(help="Write one row an image to this CSV")] = None,
+) -> None:
+    """Run the released files over labelled images, exactly as a node would."""
+    from coordinator.training import evaluation
+
+    async with open_coordinator(console.home) as coordinator:
+        manifest = await coordinator.models.manifest(model)
+        with console.progress("Recognising", "识别", None) as advance:
+            result = await asyncio.to_thread(
+                evaluation.evaluate, manifest, coordinator.home.artifacts, on, groups, coordinator.engine, advance
+            )
+    document = evaluation.document(manifest, result)
+    names = [x.label for x in manifest.labels]
+    if save_predictions is not None:
+        with save_predictions.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["file", "group", "label", "predicted", "outcome", *names])
+            for i, name in enumerate(result.files):
+                row = result.scores[i]
+                writer.writerow(
+                    [name, result.groups[i], names[result.truth[i]], names[int(row.argmax())], result.predictions[i].outcome]
+                    + [f"{x:.6f}" for x in row]
+                )
+
+    def human() -> None:
+        figure = document["balanced_accuracy"]
+        console.line(
+            f"{manifest.name} on {document['n']} images of {document['groups']} groups: balanced accuracy "
+            f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}).",
+            f"{manifest.name}，{document['n']} 张图像，{document['groups']} 个分组：平衡准确率 "
+            f"{figure['value']:.3f}（{figure['low']:.3f}–{figure['high']:.3f}）。",
+        )
+        console.table(
+            [console.t("class", "类别"), console.t("sensitivity", "灵敏度"), console.t("specificity", "特异度"), "n"],
+            [[k, v["sensitivity"], v["specificity"], v["n"]] for k, v in document["per_class"].items()],
+        )
+
+    console.answer(document, human)
+
+
+async def model_list(console: Console) -> None:
+    """All model versions."""
+    async with open_coordinator(console.home) as coordinator:
+        rows = await coordinator.models.list()
+    console.answer(
+        {"models": rows},
+        lambda: console.table(
+            [console.t("model", "模型"), console.t("disease", "疾病"), console.t("balanced accuracy", "平衡准确率"), console.t("made", "时间")],
+            [[f"{r['model']}@{r['version']}", r["disease"], f"{r['balanced_accuracy']['value']:.3f}", r["created"]] for r in rows],
+        ),
+    )
+
+
+async def model_show(console: Console, model: Annotated[str, typer.Argument(help="model or model@version")]) -> None:
+    """What training printed for a version."""
+    async with open_coordinator(console.home) as coordinator:
+        document = await coordinator.models.show(model)
+    console.answer(document)
+
+
+async def model_card(console: Console, model: Annotated[str, typer.Argument(help="model or model@version")]) -> None:
+    """The model card, in Markdown."""
+    async with open_coordinator(console.home) as coordinator:
+        manifest = await coordinator.models.manifest(model)
+        training = await coordinator.models.show(model)
+    text = render_card(manifest, training)
+    console.answer({"model": manifest.name, "card": text}, lambda: console.line(text, text))
+
+
+async def model_export(
+    console: Console,
+    model: Annotated[str, typer.Argument(help="model or model@version")],
+    single_file: Annotated[Path, typer.Option(help="Write one ordinary .tflite here")],
+) -> None:
+    """Join all stages into one ordinary TFLite file for other applications."""
+    from coordinator.releases.export import single_file as join
+    from coordinator.store.blobs import FolderBlobs
+
+    async with open_coordinator(console.home) as coordinator:
+        manifest = await coordinator.models.manifest(model)
+        data = await asyncio.to_thread(join, manifest, FolderBlobs(coordinator.home.artifacts).path)
+    write_atomically(single_file, data)
+    document: dict[str, Any] = {
+        "model": manifest.name,
+        "file": str(single_file),
+        "bytes": len(data),
+        "input": manifest.input.document(),
+        "labels": [x.label for x in manifest.labels],
+    }
+    console.answer(
+        document,
+        lambda: console.line(f"{single_file}: {len(data)} bytes.", f"{single_file}：{len(data)} 字节。"),
+    )
+
+
+async def backbone_list(console: Console) -> None:
+    """The backbones that models can stand on."""
+    async with open_coordinator(console.home) as coordinator:
+        rows = Trunks(coordinator.home).list()
+    console.answer(
+        {"backbones": rows},
+        lambda: console.table(
+            [console.t("backbone", "主干网络"), console.t("licence", "许可"), console.t("converted", "已转换"), console.t("bytes", "字节")],
+            [[r["backbone"], r["licence"], "✓" if r["converted"] else "—", r["bytes"] or ""] for r in rows]
+            + [["file:PATH", "…", "", ""], ["random-SEED", console.t("wiring tests only", "仅用于联调"), "", ""]],
+        ),
+    )
+
+
+async def backbone_fetch(
+    console: Console, backbone: Annotated[str, typer.Argument(help="imagenet, nsfwjs-4.4.0, file:PATH, random-SEED")]
+) -> None:
+    """Fetch a backbone's weights and convert its trunk."""
+    async with open_coordinator(console.home) as coordinator:
+        console.say("Fetching and converting; about a minute.", "正在获取并转换，约需一分钟。")
+        ready = await asyncio.to_thread(Trunks(coordinator.home).make, backbone)
+    document = {
+        "backbone": ready.backbone.id,
+        "trunk": ready.trunk.sha256,
+        "bytes": ready.size_bytes,
+        "weights_sha256": ready.backbone.weights_sha256,
+        "licence": ready.backbone.licence,
+    }
+    console.answer(
+        document,
+        lambda: console.line(
+            f"{ready.backbone.id}: trunk {ready.trunk.sha256[:12]}, {ready.size_bytes} bytes.",
+            f"{ready.backbone.id}：主干 {ready.trunk.sha256[:12]}，{ready.size_bytes} 字节。",
+        ),
+    )

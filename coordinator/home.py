@@ -1,0 +1,58 @@
+"""Where things lie in the coordinator's home."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths below ``HOME/coordinator``; ``root`` is HOME itself, which the knowledge base shares."""
+
+    root: Path
+
+    @property
+    def base(self) -> Path:
+        """The coordinator's own folder."""
+        return self.root / "coordinator"
+
+    @property
+    def config(self) -> Path:
+        """Settings."""
+        return self.base / "config.toml"
+
+    @property
+    def database(self) -> Path:
+        """The default SQLite file."""
+        return self.base / "coordinator.sqlite"
+
+    @property
+    def images(self) -> Path:
+        """Training images by digest. Never served."""
+        return self.base / "images"
+
+    @property
+    def artifacts(self) -> Path:
+        """Released files and candidates by digest. Served to anyone who asks by digest."""
+        return self.base / "artifacts"
+
+    @property
+    def features(self) -> Path:
+        """Cached features."""
+        return self.base / "features"
+
+    @property
+    def backbones(self) -> Path:
+        """Fetched weights and converted trunks."""
+        return self.base / "backbones"
+
+    @property
+    def keys(self) -> Path:
+        """Private keys, mode 0700."""
+        return self.base / "keys"
+
+    @property
+    def serving(self) -> Path:
+        """Addresses of the running server, for ``node invite``."""
+        return self.base / "serving.json"

@@ -1,0 +1,1 @@
+"""What comes in: training images, checked and cleaned before anything is stored."""

@@ -1,0 +1,1 @@
+"""Nodes: certificates, invites, the gateway that notifies them and the announcement on the local network."""

@@ -1,0 +1,113 @@
+"""Invites and enrolment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes, serialization
+from sqlalchemy import select, update
+
+from coordinator.errors import CoordinatorError
+from coordinator.home import Home
+from coordinator.nodes.authority import Authority
+from coordinator.store.database import Database
+from coordinator.store.tables import invites, nodes
+from protocols.invite import Invite
+
+INVITE_LIFE = timedelta(hours=24)
+MAX_NAME = 120
+MAX_CSR_BYTES = 8192
+
+
+class Enrolment:
+    """Who may join, and who has."""
+
+    def __init__(self, database: Database, home: Home, authority: Authority) -> None:
+        self._database = database
+        self._home = home
+        self._authority = authority
+
+    async def invite(self, site: str, now: datetime) -> dict[str, Any]:
+        """Make a one-time invite; only the token's hash is kept.
+
+        Raises:
+            CoordinatorError: ``coordinator.not_serving`` where no address is known yet.
+        """
+        try:
+            serving = json.loads(self._home.serving.read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise CoordinatorError("coordinator.not_serving") from error
+        token = secrets.token_urlsafe(18)
+        expires = now + INVITE_LIFE
+        async with self._database.begin() as connection:
+            await connection.execute(
+                invites.insert().values(
+                    token_sha256=hashlib.sha256(token.encode()).hexdigest(),
+                    expires=expires.isoformat(timespec="seconds"),
+                    site=site,
+                )
+            )
+        text = Invite((serving["url"],), self._authority.fingerprint, token).encode()
+        return {"invite": text, "expires": expires.isoformat(timespec="seconds")}
+
+    async def enrol(self, request: object, node_url: str, coordinator: str, now: datetime) -> dict[str, Any]:
+        """Answer a node's request: spend the token and certify its key, both or neither.
+
+        Raises:
+            CoordinatorError: ``enrol.bad_request`` or ``enrol.bad_token``.
+        """
+        match request:
+            case {"token": str(token), "name": str(name), "csr": str(csr)} if (
+                0 < len(name) <= MAX_NAME and name.isprintable() and len(csr) <= MAX_CSR_BYTES
+            ):
+                pass
+            case _:
+                raise CoordinatorError("enrol.bad_request")
+        node_id = secrets.token_hex(8)
+        certificate = self._authority.issue_node(csr.encode(), node_id, now)
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        async with self._database.begin() as connection:
+            row = (await connection.execute(select(invites).where(invites.c.token_sha256 == digest))).first()
+            if row is None or row.used or datetime.fromisoformat(row.expires) < now:
+                raise CoordinatorError("enrol.bad_token")
+            await connection.execute(update(invites).where(invites.c.token_sha256 == digest).values(used=True))
+            await connection.execute(
+                nodes.insert().values(
+                    id=node_id,
+                    name=name,
+                    site=row.site,
+                    certificate_sha256=certificate.fingerprint(hashes.SHA256()).hex(),
+                    enrolled=now.isoformat(timespec="seconds"),
+                )
+            )
+        return {
+            "node": node_id,
+            "certificate": certificate.public_bytes(serialization.Encoding.PEM).decode(),
+            "coordinator": coordinator,
+            "node_url": node_url,
+        }
+
+    async def node_of(self, certificate_sha256: str, now: datetime) -> str | None:
+        """The enrolled node with this certificate, noting that it was seen; None: not one of ours."""
+        async with self._database.begin() as connection:
+            node = await connection.scalar(
+                select(nodes.c.id).where(nodes.c.certificate_sha256 == certificate_sha256)
+            )
+            if node is not None:
+                await connection.execute(
+                    update(nodes).where(nodes.c.id == node).values(last_seen=now.isoformat(timespec="seconds"))
+                )
+        return None if node is None else str(node)
+
+    async def list(self) -> list[dict[str, Any]]:
+        """All enrolled nodes."""
+        async with self._database.begin() as connection:
+            rows = await connection.execute(select(nodes).order_by(nodes.c.enrolled))
+            return [
+                {"node": r.id, "name": r.name, "site": r.site, "enrolled": r.enrolled, "last_seen": r.last_seen}
+                for r in rows
+            ]

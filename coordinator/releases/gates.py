@@ -1,0 +1,42 @@
+"""What a model version must pass before people are asked to approve it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocols.manifest import ReleaseManifest
+from protocols.recognition import same_answer
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One check with its finding."""
+
+    name: str
+    ok: bool
+    detail: str
+
+    def document(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {"name": self.name, "ok": self.ok, "detail": self.detail}
+
+
+def labels_mapped(manifest: ReleaseManifest, reason: str | None) -> Gate:
+    """Every label opens a page of the knowledge base, says that it is normal, or the manager says why not."""
+    missing = [x.label for x in manifest.labels if x.entry is None and x.kind not in ("normal",)]
+    if not missing:
+        return Gate("labels_mapped", True, "every label has an entry")
+    shown = ", ".join(missing)
+    if reason:
+        return Gate("labels_mapped", True, f"without an entry: {shown}; allowed because: {reason}")
+    return Gate("labels_mapped", False, f"without an entry: {shown}; map them with dataset label, or --allow-unmapped")
+
+
+def self_test(manifest: ReleaseManifest, got: NDArray[np.float64]) -> Gate:
+    """The released files still give the scores that training recorded."""
+    ok = same_answer(np.array(manifest.golden.scores), got)
+    return Gate("self_test", ok, "golden pictures give the recorded scores" if ok else "golden pictures differ")

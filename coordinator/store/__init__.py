@@ -1,0 +1,1 @@
+"""What the coordinator remembers: rows in a database, files by digest in folders."""

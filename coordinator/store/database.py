@@ -1,0 +1,83 @@
+"""Opening the database and running short transactions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import event, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from coordinator.store.tables import facts, metadata
+
+CATALOGUE_SERIAL = "catalogue_serial"
+
+
+class Database:
+    """The coordinator's rows. Every ``begin`` is one transaction: all of it or nothing."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def connect(cls, url: str) -> Database:
+        """Prepare a database by URL, such as ``sqlite+aiosqlite:///path``."""
+        engine = create_async_engine(url)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine.sync_engine, "connect", _configure_sqlite)
+            event.listen(engine.sync_engine, "begin", _begin_immediate)
+        return cls(engine)
+
+    async def create(self) -> None:
+        """Create the tables that are missing."""
+        async with self._engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction."""
+        async with self._engine.begin() as connection:
+            yield connection
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver's own BEGIN would come too late for IMMEDIATE
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_immediate(connection: Any) -> None:
+    # Read-then-write under a plain BEGIN fails as busy as soon as two processes do it.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+async def get_fact(connection: AsyncConnection, key: str, default: str = "") -> str:
+    """A single stored value."""
+    value = await connection.scalar(select(facts.c.value).where(facts.c.key == key))
+    return default if value is None else str(value)
+
+
+async def set_fact(connection: AsyncConnection, key: str, value: str) -> None:
+    """Store a single value."""
+    changed = await connection.execute(update(facts).where(facts.c.key == key).values(value=value))
+    if changed.rowcount == 0:
+        await connection.execute(facts.insert().values(key=key, value=value))
+
+
+async def bump_catalogue(connection: AsyncConnection) -> int:
+    """Raise the catalogue's serial, so that ``serve`` tells the nodes; returns the new one."""
+    serial = int(await get_fact(connection, CATALOGUE_SERIAL, "0")) + 1
+    await set_fact(connection, CATALOGUE_SERIAL, str(serial))
+    return serial
+
+
+async def count(connection: AsyncConnection, table: Any) -> int:
+    """Number of rows."""
+    return int(await connection.scalar(select(func.count()).select_from(table)) or 0)

@@ -1,0 +1,102 @@
+"""The coordinator's tables (SQLAlchemy Core; SQLite by default, any async URL otherwise)."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Boolean, Column, ForeignKey, Integer, MetaData, String, Table, UniqueConstraint
+
+metadata = MetaData()
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(63), unique=True, nullable=False),
+    Column("disease", String(63), nullable=False),
+    Column("created", String(40), nullable=False),
+    Column("reports", JSON, nullable=False),  # one cleaning report an import
+)
+
+samples = Table(
+    "samples",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("dataset", ForeignKey("datasets.id", ondelete="CASCADE"), nullable=False),
+    Column("sha256", String(64), nullable=False),  # of the kept, re-encoded image
+    Column("label", String(120), nullable=False),
+    Column("group", String(200), nullable=False),
+    Column("file", String(1000), nullable=False),
+    UniqueConstraint("dataset", "sha256"),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("dataset", ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True),
+    Column("label", String(120), primary_key=True),
+    Column("entry", String(63)),  # knowledge base id; null: not mapped
+    Column("kind", String(20), nullable=False),
+    Column("how", String(40), nullable=False),  # guessed … or confirmed by a person
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(63), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("disease", String(63), nullable=False),
+    Column("dataset", String(63), nullable=False),
+    Column("manifest", String(64), nullable=False),  # digest of the candidate's manifest
+    Column("created", String(40), nullable=False),
+    Column("training", JSON, nullable=False),  # what `train` printed
+    UniqueConstraint("name", "version"),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("name", String(80), primary_key=True),  # model@version
+    Column("disease", String(63), nullable=False),
+    Column("manifest", String(64), nullable=False),  # digest of the manifest as released
+    Column("state", String(20), nullable=False),  # proposed | approved | released | paused | withdrawn
+    Column("percent", Integer, nullable=False, default=0),
+    Column("notes", String(4000), nullable=False, default=""),
+    Column("gates", JSON, nullable=False),
+    Column("created", String(40), nullable=False),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("release", ForeignKey("releases.name", ondelete="CASCADE"), primary_key=True),
+    Column("key_id", String(64), primary_key=True),
+    Column("signature", String(200), nullable=False),
+    Column("created", String(40), nullable=False),
+)
+
+invites = Table(
+    "invites",
+    metadata,
+    Column("token_sha256", String(64), primary_key=True),
+    Column("expires", String(40), nullable=False),
+    Column("site", String(120), nullable=False, default=""),
+    Column("used", Boolean, nullable=False, default=False),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(120), nullable=False),
+    Column("site", String(120), nullable=False, default=""),
+    Column("certificate_sha256", String(64), nullable=False),
+    Column("enrolled", String(40), nullable=False),
+    Column("last_seen", String(40)),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("key", String(60), primary_key=True),
+    Column("value", String(4000), nullable=False),
+)

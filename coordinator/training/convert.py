@@ -1,0 +1,136 @@
+"""TensorFlow's part, run as a child process: ``python -m coordinator.training.convert trunk|head …``.
+
+A child keeps TensorFlow out of the caller, frees its memory at once, and makes conversion byte-identical: names and
+sessions start fresh each time. The child answers with one line of JSON on stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coordinator.errors import CoordinatorError
+from coordinator.training import backbones
+from coordinator.training.linear import LinearHead
+from protocols.errors import MedMeshError
+from protocols.pipeline import LOGITS
+
+POOLED = ("mixed2", "mixed4", "mixed7", "mixed8", "mixed10")
+MAPS = ("mixed4", "mixed7", "mixed10")
+TAPS = tuple(f"{layer}_{pool}" for layer in POOLED for pool in ("avg", "max"))
+
+
+def _convert(converter: Any, weights: str) -> bytes:
+    """TFLite bytes. ``weights``: ``int8`` (dynamic range) or ``float16``."""
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if weights == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    return bytes(converter.convert())
+
+
+def trunk(name: str, cache: Path, target: Path) -> dict[str, Any]:
+    """Convert a backbone to the trunk with all its named outputs; they are final, one more would cost every node 22 MB."""
+    import keras
+    import tensorflow as tf
+
+    backbone = backbones.parse(name)
+    model, weights_sha256 = backbones.build(backbone, cache)
+    outputs = {}
+    for layer in POOLED:
+        activation = model.get_layer(layer).output
+        outputs[f"{layer}_avg"] = keras.layers.GlobalAveragePooling2D(name=f"{layer}_avg")(activation)
+        outputs[f"{layer}_max"] = keras.layers.GlobalMaxPooling2D(name=f"{layer}_max")(activation)
+        if layer in MAPS:
+            outputs[f"{layer}_map"] = activation
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(model.input, outputs))
+    target.write_bytes(_convert(converter, "int8"))
+    return {"weights_sha256": weights_sha256}
+
+
+def head(source: Path, target: Path, weights: str) -> dict[str, Any]:
+    """Convert a linear head; each tap has a product of its own, so that each is quantised on its own scale."""
+    import tensorflow as tf
+
+    with np.load(source) as arrays:
+        names = [str(n) for n in arrays["taps"]]
+        kernels = {tap: tf.constant(arrays[f"weights/{tap}"]) for tap in names}
+        bias = tf.constant(arrays["bias"])
+
+    module = tf.Module()
+    module.evidence = tf.function(
+        lambda **taps: {LOGITS: tf.add_n([tf.matmul(taps[tap], kernels[tap]) for tap in names]) + bias}
+    )
+    signature = module.evidence.get_concrete_function(
+        **{tap: tf.TensorSpec([1, kernel.shape[0]], tf.float32, name=tap) for tap, kernel in kernels.items()}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(module, folder, signatures=signature)
+        target.write_bytes(_convert(tf.lite.TFLiteConverter.from_saved_model(folder), weights))
+    return {}
+
+
+def run(*arguments: str) -> dict[str, Any]:
+    """Run one conversion in a child process and return its answer.
+
+    Raises:
+        CoordinatorError: as the child reported it, or ``train.conversion_failed``.
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", __name__, *arguments], capture_output=True, text=True, env=environment, check=False
+    )
+    lines = done.stdout.strip().splitlines()
+    if done.returncode == 0 and lines:
+        return dict(json.loads(lines[-1]))
+    if os.environ.get("MEDMESH_DEBUG"):
+        sys.stderr.write(done.stderr)
+    if done.returncode == 1 and lines:
+        failure = json.loads(lines[-1])
+        raise CoordinatorError(failure["code"], **failure["details"])
+    raise CoordinatorError("train.conversion_failed", what=arguments[0])
+
+
+def convert_trunk(name: str, cache: Path, target: Path) -> str:
+    """Convert a backbone in a child; returns the weights' SHA-256."""
+    return str(run("trunk", name, str(cache), str(target))["weights_sha256"])
+
+
+def convert_head(linear: LinearHead, taps: tuple[str, ...], channels: list[int], folder: Path, weights: str) -> bytes:
+    """Convert a linear head in a child; returns TFLite bytes."""
+    source, target = folder / "head.npz", folder / f"head-{weights}.tflite"
+    starts = np.cumsum([0, *channels])
+    kernels = {f"weights/{t}": linear.weights[a:b] for t, a, b in zip(taps, starts, starts[1:], strict=False)}
+    np.savez(source, taps=np.array(taps), bias=linear.bias, **kernels)
+    run("head", str(source), str(target), weights)
+    return target.read_bytes()
+
+
+def _main(arguments: list[str]) -> int:
+    try:
+        match arguments:
+            case ["trunk", name, cache, target]:
+                answer = trunk(name, Path(cache), Path(target))
+            case ["head", source, target, weights]:
+                answer = head(Path(source), Path(target), weights)
+            case _:
+                return 2
+    except MedMeshError as error:
+        details = {k: str(v) for k, v in error.details.items()}
+        sys.stdout.write("\n" + json.dumps({"code": error.code, "details": details}) + "\n")
+        return 1
+    sys.stdout.write("\n" + json.dumps(answer) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))

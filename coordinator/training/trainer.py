@@ -1,0 +1,303 @@
+"""Training one model version: features, choice of taps, head, calibration, manifest. Blocking; run it in a thread."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.engine import Engine
+from coordinator.errors import CoordinatorError
+from coordinator.home import Home
+from coordinator.intake.datasets import Sample
+from coordinator.store.blobs import FolderBlobs
+from coordinator.training import convert, golden, metrics, selection
+from coordinator.training.calibration import calibrate, quality_limits
+from coordinator.training.features import Extraction, FeatureCache
+from coordinator.training.linear import LinearHead
+from coordinator.training.selection import CrossValidation, Data
+from coordinator.training.trunks import ReadyTrunk, Trunks
+from protocols.artifacts import Artifact
+from protocols.manifest import Golden, Label, ReleaseManifest, Stage
+from protocols.pipeline import LOGITS, Pipelines, StageRunner
+from protocols.recognition import scores
+from protocols.selftest import golden_scores
+
+LEAST_IMAGES = 5
+LEAST_NODE_VERSION = "0.1.0"
+PARITY_AGREEMENT = 0.998
+PARITY_SCORE = 0.02
+Effort = Literal["quick", "standard", "full"]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be trained."""
+
+    dataset: str
+    disease: str
+    version: int
+    samples: list[Sample]
+    labels: list[Label]  # in the order of the sorted class names
+    backbone: str
+    effort: Effort
+    budget_kb: int | None
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model version: its manifest, and the figures that ``train`` prints."""
+
+    manifest: ReleaseManifest
+    document: dict[str, Any]
+
+
+class _Clock:
+    """Seconds spent in each part."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._start = time.monotonic()
+
+    @contextmanager
+    def part(self, name: str) -> Any:
+        before = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - before, 1)
+        self.seconds["total"] = round(time.monotonic() - self._start, 1)
+
+
+class Trainer:
+    """Trains heads on the features of a frozen trunk. Writes only immutable artifacts; the caller records the model."""
+
+    def __init__(self, home: Home, engine: Engine) -> None:
+        self._home = home
+        self._engine = engine
+        self._artifacts = FolderBlobs(home.artifacts)
+        self._images = FolderBlobs(home.images)
+
+    def train(self, plan: Plan, progress: Progress) -> Trained:
+        """Train.
+
+        Raises:
+            CoordinatorError: ``train.…`` or ``backbone.…``; nothing is recorded then.
+        """
+        check_counts(plan.samples)
+        clock = _Clock()
+        with clock.part("backbone"):
+            progress("backbone", 0, 1)
+            trunk = Trunks(self._home).make(plan.backbone)
+            progress("backbone", 1, 1)
+        with clock.part("features"):
+            extraction = FeatureCache(self._home.features).extract(
+                [(s.sha256, self._images.path(s.sha256)) for s in plan.samples],
+                trunk.trunk,
+                self._engine,
+                lambda done, total: progress("features", done, total),
+            )
+        data = as_data(plan, extraction)
+        candidates = within_budget(plan, data)
+        with clock.part("selection"):
+            validation = selection.cross_validate(
+                data, candidates, selection.REPEATS[plan.effort], lambda d, t: progress("selection", d, t)
+            )
+            choice = selection.choose(data, candidates)
+            linear = selection.fit(data, choice)
+        with clock.part("head"):
+            progress("head", 0, 1)
+            head, encoding = self._encode_head(linear, choice.tap_set.taps, data)
+            manifest = self._manifest(plan, trunk, head, choice.tap_set.taps, data, extraction, validation)
+            progress("head", 1, 1)
+        overhead = len(head) - linear.weights.size * encoding.bytes_per_weight
+        document = {
+            "model": manifest.model,
+            "version": manifest.version,
+            "dataset": plan.dataset,
+            "backbone": trunk.backbone.id,
+            "effort": plan.effort,
+            "taps": list(choice.tap_set.taps),
+            "regularisation": choice.strength,
+            "head_weights": encoding.name,
+            "rungs": rungs(data, validation, candidates, encoding.bytes_per_weight, overhead),
+            "metrics": manifest.metrics,
+            "features_computed": extraction.computed,
+            "features_cached": len(plan.samples) - extraction.computed,
+            "seconds": clock.seconds,
+            "artifacts": [a.document() for a in manifest.artifacts],
+        }
+        return Trained(manifest, document)
+
+    def _encode_head(self, linear: LinearHead, taps: tuple[str, ...], data: Data) -> tuple[bytes, Encoding]:
+        """Convert the head: int8 if it answers like the float head, else float16."""
+        channels = [data.taps[t].shape[1] for t in taps]
+        features = np.concatenate([data.taps[t] for t in taps], axis=1)
+        reference = linear.logits(features)
+        with tempfile.TemporaryDirectory() as folder:
+            for encoding in ENCODINGS:
+                head = convert.convert_head(linear, taps, channels, Path(folder), encoding.name)
+                path = Path(folder) / "check.tflite"
+                path.write_bytes(head)
+                if parity(reference, _run_head(path, data, taps)) or encoding is ENCODINGS[-1]:
+                    return head, encoding
+        raise AssertionError
+
+    def _manifest(
+        self,
+        plan: Plan,
+        trunk: ReadyTrunk,
+        head: bytes,
+        taps: tuple[str, ...],
+        data: Data,
+        extraction: Extraction,
+        validation: CrossValidation,
+    ) -> ReleaseManifest:
+        strip = golden.strip()
+        head_artifact, golden_artifact = Artifact.of("head", head), Artifact.of("golden", strip)
+        for content in (head, strip):
+            self._artifacts.put(content)
+        stacked = validation.nested.reshape(-1, validation.nested.shape[2])
+        calibration = calibrate(stacked, np.tile(data.labels, len(validation.nested)))
+        manifest = ReleaseManifest(
+            disease=plan.disease,
+            model=plan.dataset,
+            version=plan.version,
+            created=plan.now.isoformat(timespec="seconds"),
+            least_node_version=LEAST_NODE_VERSION,
+            input=trunk.trunk.spec,
+            artifacts=(Artifact("trunk", trunk.trunk.sha256, trunk.size_bytes), head_artifact, golden_artifact),
+            stages=(Stage(trunk.trunk.sha256), Stage(head_artifact.sha256, taps)),
+            labels=tuple(plan.labels),
+            calibration=calibration,
+            quality=quality_limits(extraction.quality),
+            golden=Golden(golden_artifact.sha256, ((0.0,) * len(plan.labels),)),
+            backbone=trunk.backbone,
+            metrics=figures(data, validation, calibration.temperature, [x.label for x in plan.labels]),
+            data={"dataset": plan.dataset, "images": len(plan.samples), "groups": len(set(data.groups.tolist()))},
+        )
+        expected = golden_scores(manifest, strip, Pipelines(self._artifacts.path))
+        rows = tuple(tuple(round(float(x), 6) for x in row) for row in expected)
+        return replace(manifest, golden=Golden(golden_artifact.sha256, rows))
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a head's weights are stored."""
+
+    name: str
+    bytes_per_weight: int
+
+
+ENCODINGS = (Encoding("int8", 1), Encoding("float16", 2))
+
+
+def check_counts(samples: list[Sample]) -> None:
+    """Refuse classes that are too small to train and test."""
+    for label, count in sorted(Counter(s.label for s in samples).items()):
+        if count < LEAST_IMAGES:
+            raise CoordinatorError("train.too_few_images", label=label, count=count, least=LEAST_IMAGES)
+
+
+def as_data(plan: Plan, extraction: Extraction) -> Data:
+    """Features with labels as indices of the sorted class names."""
+    bad = np.zeros(len(plan.samples), dtype=bool)
+    for values in extraction.taps.values():
+        bad |= ~np.isfinite(values).all(axis=1)
+    if bad.any():
+        raise CoordinatorError("train.bad_features", count=int(bad.sum()))
+    names = [x.label for x in plan.labels]
+    return Data(
+        extraction.taps,
+        np.array([names.index(s.label) for s in plan.samples], dtype=np.int64),
+        np.array([s.group for s in plan.samples]),
+    )
+
+
+def within_budget(plan: Plan, data: Data) -> tuple[selection.TapSet, ...]:
+    """The candidates whose head fits into the budget, counted at the larger encoding."""
+    candidates = selection.CANDIDATES[plan.effort]
+    if plan.budget_kb is None:
+        return candidates
+    size = {
+        c: sum(data.taps[t].shape[1] for t in c.taps) * len(plan.labels) * ENCODINGS[-1].bytes_per_weight + 4096
+        for c in candidates
+    }
+    fitting = tuple(c for c in candidates if size[c] <= plan.budget_kb * 1000)
+    if not fitting:
+        raise CoordinatorError("train.over_budget", budget=plan.budget_kb, least=-(-min(size.values()) // 1000))
+    return fitting
+
+
+def _run_head(path: Path, data: Data, taps: tuple[str, ...]) -> NDArray[np.float32]:
+    runner = StageRunner(path)
+    rows = [runner.run({t: data.taps[t][i : i + 1] for t in taps})[LOGITS][0] for i in range(len(data.labels))]
+    return np.array(rows)
+
+
+def parity(reference: NDArray[np.float32], got: NDArray[np.float32]) -> bool:
+    """Whether a quantised head answers like the float one: 99.8 % same labels, scores within 0.02 for 99 of 100."""
+    same = (reference.argmax(axis=1) == got.argmax(axis=1)).mean()
+    difference = np.abs(scores(reference, 1.0) - scores(got, 1.0)).max(axis=1)
+    return bool(same >= PARITY_AGREEMENT and np.percentile(difference, 99) <= PARITY_SCORE)
+
+
+def _interval(data: Data, logits: NDArray[np.float32]) -> metrics.Interval:
+    """Mean over the repeats; the interval is that of the whole, resampled by group."""
+    intervals = [
+        metrics.balanced_accuracy_interval(data.labels, run.argmax(axis=1), data.groups, logits.shape[2])
+        for run in logits
+    ]
+    return metrics.Interval(*(float(np.mean([getattr(i, n) for i in intervals])) for n in ("value", "low", "high")))
+
+
+def rungs(
+    data: Data,
+    validation: CrossValidation,
+    candidates: tuple[selection.TapSet, ...],
+    bytes_per_weight: int,
+    overhead: int,
+) -> list[dict[str, Any]]:
+    """Each candidate's cross-validated figure and what its head costs a node."""
+    rows = []
+    for candidate in candidates:
+        interval = _interval(data, validation.candidates[candidate.name]).document()
+        logits = validation.candidates[candidate.name]
+        weights = sum(data.taps[t].shape[1] for t in candidate.taps) * logits.shape[2]
+        rows.append(
+            {
+                "name": candidate.name,
+                "taps": list(candidate.taps),
+                "balanced_accuracy": interval["value"],
+                "low": interval["low"],
+                "high": interval["high"],
+                "bytes": weights * bytes_per_weight + overhead,
+            }
+        )
+    return rows
+
+
+def figures(data: Data, validation: CrossValidation, temperature: float, names: list[str]) -> dict[str, Any]:
+    """Nested cross-validated figures for manifest and card."""
+    probabilities = [scores(run, temperature) for run in validation.nested]
+    aucs = [metrics.auc_macro(data.labels, p) for p in probabilities]
+    errors = [metrics.expected_calibration_error(data.labels, p) for p in probabilities]
+    first = metrics.confusion(data.labels, validation.nested[0].argmax(axis=1), len(names))
+    return {
+        "method": f"nested cross-validation by group, {len(validation.nested)} repeat(s)",
+        "n": len(data.labels),
+        "groups": len(set(data.groups.tolist())),
+        "balanced_accuracy": _interval(data, validation.nested).document(),
+        "auc_macro": round(float(np.mean([a for a in aucs if a is not None])), 4),
+        "ece": round(float(np.mean(errors)), 4),
+        "per_class": metrics.per_class(first, names),
+    }

@@ -1,0 +1,115 @@
+"""The HTTPS API for nodes: enrolment, model list, immutable artifacts, knowledge base entries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from coordinator.errors import CoordinatorError
+from coordinator.nodes.authority import Authority
+from coordinator.nodes.enrolment import Enrolment
+from coordinator.releases.lifecycle import Releases
+from coordinator.store.blobs import FolderBlobs
+from disease_kb.diagnosis import diagnosis_aid
+from disease_kb.store import KnowledgeBase
+from protocols.artifacts import is_sha256
+from protocols.console import NOTICE
+from protocols.errors import MedMeshError
+
+MAX_BODY_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the routes need."""
+
+    name: str
+    node_url: str
+    authority: Authority
+    enrolment: Enrolment
+    releases: Releases
+    artifacts: FolderBlobs
+    knowledge: KnowledgeBase
+    clock: Callable[[], datetime]
+
+
+async def read_json(request: Request) -> object:
+    """A request's JSON body, read only up to the limit.
+
+    Raises:
+        CoordinatorError: ``api.too_large`` or ``enrol.bad_request``.
+    """
+    body = b""
+    try:
+        async for block in request.stream():
+            body += block
+            if len(body) > MAX_BODY_BYTES:
+                raise CoordinatorError("api.too_large", limit=MAX_BODY_BYTES)
+        return json.loads(body)
+    except (ValueError, RecursionError, ClientDisconnect) as error:
+        raise CoordinatorError("enrol.bad_request") from error
+
+
+def make_app(services: Services) -> Starlette:
+    """Build the application."""
+
+    async def status(_: Request) -> Response:
+        return JSONResponse(
+            {"coordinator": services.name, "serial": await services.releases.serial(), "notice": NOTICE["en"]}
+        )
+
+    async def ca(_: Request) -> Response:
+        return PlainTextResponse(services.authority.pem.decode(), media_type="application/x-pem-file")
+
+    async def enrol(request: Request) -> Response:
+        body = await read_json(request)
+        return JSONResponse(await services.enrolment.enrol(body, services.node_url, services.name, services.clock()))
+
+    async def catalogue(_: Request) -> Response:
+        signer = f"{services.name} ({services.authority.fingerprint[:16]})"
+        return JSONResponse(await services.releases.catalogue(services.node_url, signer))
+
+    async def artifact(request: Request) -> Response:
+        sha256 = request.path_params["sha256"]
+        if not is_sha256(sha256) or not services.artifacts.has(sha256):
+            raise CoordinatorError("api.not_found")
+        return FileResponse(
+            services.artifacts.path(sha256),
+            media_type="application/octet-stream",
+            headers={"Cache-Control": "public, max-age=31536000, immutable", "ETag": f'"{sha256}"'},
+        )
+
+    async def entry(request: Request) -> Response:
+        found = await services.knowledge.get(request.path_params["entry"])
+        if found is None:
+            raise CoordinatorError("api.not_found")
+        return JSONResponse({"kb_version": await services.knowledge.version(), "entry": diagnosis_aid(found)})
+
+    async def refused(_: Request, error: Exception) -> Response:
+        assert isinstance(error, MedMeshError)
+        status_code = 413 if error.code == "api.too_large" else error.kind.http_status
+        return JSONResponse(error.document(), status_code=status_code)
+
+    async def missing(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return JSONResponse(CoordinatorError("api.not_found").document(), status_code=error.status_code)
+
+    return Starlette(
+        routes=[
+            Route("/v1/status", status),
+            Route("/v1/ca.pem", ca),
+            Route("/v1/enrol", enrol, methods=["POST"]),
+            Route("/v1/catalogue", catalogue),
+            Route("/v1/artifacts/{sha256}", artifact),
+            Route("/v1/kb/entries/{entry}", entry),
+        ],
+        exception_handlers={MedMeshError: refused, HTTPException: missing},
+    )

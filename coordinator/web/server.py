@@ -1,0 +1,122 @@
+"""Running HTTPS, the node gateway and the announcement until the process is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hypercorn.asyncio import serve as serve_http
+from hypercorn.config import Config as HttpConfig
+
+from coordinator.errors import CoordinatorError
+from coordinator.home import Home
+from coordinator.nodes.announce import announced
+from coordinator.nodes.authority import Authority
+from coordinator.nodes.enrolment import Enrolment
+from coordinator.nodes.gateway import Gateway
+from coordinator.releases.lifecycle import Releases
+from coordinator.store.blobs import FolderBlobs, write_atomically
+from coordinator.web.app import Services, make_app
+from disease_kb.seeding import open_or_build
+from protocols.clock import Clock
+
+_HEADER_TIMEOUT_S = 20
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where to listen, and under which address others reach us."""
+
+    host: str
+    port: int
+    node_port: int
+    public_url: str | None
+    zeroconf: bool
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket, so that a busy port is a clear sentence before anything starts."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise CoordinatorError("coordinator.port_in_use", host=host, port=port) from error
+    listener.setblocking(False)
+    return listener
+
+
+async def serve(
+    home: Home,
+    name: str,
+    releases: Releases,
+    authority: Authority,
+    enrolment: Enrolment,
+    listening: Listening,
+    clock: Clock,
+    ready: Callable[[dict[str, str]], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT; calls ``ready`` with the addresses once both ports answer.
+
+    Raises:
+        CoordinatorError: ``coordinator.port_in_use``.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    listener = bind(listening.host, listening.port)
+    port = listener.getsockname()[1]
+    shown = "127.0.0.1" if listening.host in ("0.0.0.0", "::") else listening.host
+    hosts = [shown, socket.gethostname()]
+    if listening.public_url:
+        hosts.append(listening.public_url.split("//")[-1].split("/")[0].rsplit(":", 1)[0])
+    certificate, key = authority.issue_server(hosts, clock())
+
+    gateway = Gateway(lambda digest: enrolment.node_of(digest, clock()), releases.serial)
+    context = authority.gateway_context(certificate, key)
+    async with contextlib.AsyncExitStack() as stack:
+        knowledge = await stack.enter_async_context(await open_or_build(home.root))
+        try:
+            server = await stack.enter_async_context(gateway.listen(listening.host, listening.node_port, context))
+        except OSError as error:
+            listener.close()
+            raise CoordinatorError(
+                "coordinator.port_in_use", host=listening.host, port=listening.node_port
+            ) from error
+        node_port = server.sockets[0].getsockname()[1]
+        url = (listening.public_url or f"https://{shown}:{port}").rstrip("/")
+        node_host = url.split("//")[-1].split("/")[0].rsplit(":", 1)[0]
+        node_url = f"wss://{node_host}:{node_port}"
+        app = make_app(
+            Services(
+                name, node_url, authority, enrolment, releases, FolderBlobs(home.artifacts), knowledge, clock
+            )
+        )
+        http = asyncio.create_task(serve_http(app, _http_config(listener, certificate, key), shutdown_trigger=stop.wait))  # type: ignore[arg-type]
+        if listening.zeroconf:
+            await stack.enter_async_context(announced(listening.host, port, node_port, authority.fingerprint))
+        addresses = {"url": url, "node_url": node_url}
+        write_atomically(home.serving, json.dumps(addresses).encode())
+        ready(addresses)
+        await http
+
+
+def _http_config(listener: socket.socket, certificate: object, key: object) -> HttpConfig:
+    config = HttpConfig()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.certfile, config.keyfile = str(certificate), str(key)
+    config.keep_alive_timeout = _HEADER_TIMEOUT_S  # also ends connections that never finish their headers
+    config.read_timeout = _HEADER_TIMEOUT_S
+    config.graceful_timeout = 2
+    config.h11_max_incomplete_size = 16 * 1024
+    config.include_server_header = False
+    config.loglevel = "WARNING"
+    config.accesslog = None
+    return config

@@ -1,0 +1,64 @@
+"""Installs one listed release, or leaves everything as it was."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from edge_node.activation.checks import check_as_listed, check_node_version
+from edge_node.activation.self_test import Runner, self_test
+from edge_node.cache.artifacts import ArtifactCache
+from edge_node.cache.store import CacheStore
+from edge_node.transfer.catalogue import CatalogueRelease
+from edge_node.transfer.fetcher import ArtifactFetcher, Progress
+from protocols.manifest import ReleaseManifest
+
+
+class Installer:
+    """Fetch, check, prove, switch. The caller holds the node's lock."""
+
+    def __init__(
+        self,
+        store: CacheStore,
+        cache: ArtifactCache,
+        fetcher: ArtifactFetcher,
+        runner: Callable[[Callable[[str], Path]], Runner],
+        node_version: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Args: runner: makes a fresh runner over files named by digest."""
+        self._store = store
+        self._cache = cache
+        self._fetcher = fetcher
+        self._runner = runner
+        self._node_version = node_version
+        self._clock = clock
+
+    async def is_active(self, release: CatalogueRelease) -> bool:
+        """Whether exactly this release is in use, with all its files in order."""
+        for known in await self._store.installed():
+            if known.active and known.disease == release.disease and known.manifest.sha256 == release.manifest.sha256:
+                return all([await self._cache.holds(artifact) for artifact in known.files])
+        return False
+
+    async def install(self, release: CatalogueRelease, progress: Progress = lambda _: None) -> ReleaseManifest:
+        """Bring ``release`` into use; on any failure the model that was active still is.
+
+        Raises:
+            ReleaseRefusedError: it is not as listed, too new for this program, or failed its self-test.
+            SourceError: a file could not be fetched.
+            ProtocolError: the manifest is malformed.
+        """
+        await self._fetcher.fetch(release.manifest, progress)
+        manifest = ReleaseManifest.from_bytes(self._cache.path(release.manifest.sha256).read_bytes())
+        check_as_listed(manifest, release)
+        check_node_version(manifest, self._node_version)
+        for artifact in manifest.artifacts:
+            await self._fetcher.fetch(artifact, progress)
+        runner = self._runner(self._cache.path)
+        await asyncio.to_thread(self_test, manifest, self._cache.path(manifest.golden.sha256), runner)
+        files = (release.manifest, *manifest.artifacts)
+        await self._store.activate(release.disease, release.model, release.version, files, self._clock())
+        return manifest

@@ -1,0 +1,1 @@
+"""The background agent: hears of new releases and keeps the models in use current."""

@@ -1,0 +1,135 @@
+"""``serve``: hold the line to the coordinator, hear notices, and update the models in use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from edge_node.agent.backoff import delay_s
+from edge_node.transfer.catalogue import CatalogueRelease
+from edge_node.transfer.feed import Snapshot
+from protocols.errors import MedMeshError
+
+Emit = Callable[[str, dict[str, Any]], None]
+
+
+class Gateway(Protocol):
+    """The line on which the coordinator tells of news."""
+
+    def session(self) -> AbstractAsyncContextManager[AsyncIterator[int]]:
+        """One connection; yields catalogue serials until it breaks.
+
+        Raises:
+            MedMeshError: it cannot be made, or broke.
+        """
+        ...
+
+
+class Updates(Protocol):
+    """What the agent does about news."""
+
+    async def refresh(self) -> Snapshot:
+        """Fetch the catalogue.
+
+        Raises:
+            MedMeshError: it is not to be had.
+        """
+        ...
+
+    async def update_installed(self, snapshot: Snapshot) -> list[CatalogueRelease]:
+        """Bring the models in use up to date.
+
+        Raises:
+            MedMeshError: one of them could not be.
+        """
+        ...
+
+    async def update_knowledge(self, snapshot: Snapshot) -> bool:
+        """Bring the replica up to date.
+
+        Raises:
+            MedMeshError: it could not be.
+        """
+        ...
+
+
+class Agent:
+    """Two tasks: one listens and reconnects, one works off what was heard. Neither ever ends by itself."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        updates: Updates,
+        emit: Emit,
+        *,
+        seen_serial: int,
+        auto_update: bool,
+        sleep: Callable[[float], Awaitable[None]],
+        chance: Callable[[], float],
+    ) -> None:
+        """Args: seen_serial: of the kept catalogue, -1 without one. chance: uniform in 0..1."""
+        self._gateway = gateway
+        self._updates = updates
+        self._emit = emit
+        self._seen = seen_serial
+        self._heard = seen_serial
+        self._auto_update = auto_update
+        self._sleep = sleep
+        self._chance = chance
+        self._news = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen())
+            tasks.create_task(self._work())
+
+    async def _listen(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async with self._gateway.session() as serials:
+                    self._emit("connected", {})
+                    async for serial in serials:
+                        failures = 0
+                        self._hear(serial)
+            except MedMeshError as error:
+                failures += 1
+                wait_s = delay_s(failures, self._chance())
+                self._emit("disconnected", {"code": error.code, "retry_s": round(wait_s, 1)})
+                await self._sleep(wait_s)
+
+    def _hear(self, serial: int) -> None:
+        self._emit("notice", {"serial": serial, "new": serial > self._seen})
+        if serial > self._seen:
+            self._heard = max(self._heard, serial)
+            self._news.set()
+
+    async def _work(self) -> None:
+        failures = 0
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                await self._take_in()
+                failures = 0
+            except MedMeshError as error:
+                failures += 1
+                wait_s = delay_s(failures, self._chance())
+                self._emit("failed", {**error.document()["error"], "retry_s": round(wait_s, 1)})
+                await self._sleep(wait_s)
+                self._news.set()
+
+    async def _take_in(self) -> None:
+        snapshot = await self._updates.refresh()
+        serial = snapshot.catalogue.serial
+        self._emit("catalogue", {"serial": serial})
+        if self._auto_update:
+            for release in await self._updates.update_installed(snapshot):
+                self._emit("updated", {"disease": release.disease, "release": release.name})
+            if await self._updates.update_knowledge(snapshot):
+                knowledge = snapshot.catalogue.knowledge
+                self._emit("knowledge", {"version": knowledge.version if knowledge else None})
+        self._seen = max(self._seen, serial)

@@ -1,0 +1,1 @@
+"""What the node keeps: artifacts by digest, and which releases are installed."""

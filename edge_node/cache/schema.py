@@ -1,0 +1,31 @@
+"""The index of the cache in SQL. A migration is appended, never edited."""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x4D4D4544  # "MMED"
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE release (
+            number INTEGER PRIMARY KEY,
+            disease TEXT NOT NULL,
+            model TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('active', 'previous')),
+            installed TEXT NOT NULL,
+            UNIQUE (disease, model, state),
+            UNIQUE (disease, model, version)
+        ) STRICT""",
+        """CREATE TABLE need (
+            release INTEGER NOT NULL REFERENCES release (number) ON DELETE CASCADE,
+            place INTEGER NOT NULL,
+            role TEXT NOT NULL,
+            sha256 TEXT NOT NULL,
+            size INTEGER NOT NULL,
+            PRIMARY KEY (release, place)
+        ) STRICT""",
+        "CREATE INDEX need_by_artifact ON need (sha256)",
+        "CREATE TABLE stamp (sha256 TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL) STRICT",
+        "CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+    ),
+)

@@ -1,0 +1,208 @@
+"""The index of the cache: installed releases, what each needs, and when files were last verified. SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from edge_node.cache.schema import APPLICATION_ID, MIGRATIONS
+from edge_node.errors import EdgeError
+from protocols.artifacts import Artifact
+
+_BUSY_TIMEOUT_MS = 15_000
+
+
+@dataclass(frozen=True)
+class InstalledRelease:
+    """A release on this machine. ``files`` starts with the manifest."""
+
+    disease: str
+    model: str
+    version: int
+    active: bool
+    installed: datetime
+    files: tuple[Artifact, ...]
+
+    @property
+    def name(self) -> str:
+        """``model@version``."""
+        return f"{self.model}@{self.version}"
+
+    @property
+    def manifest(self) -> Artifact:
+        """The manifest's artifact."""
+        return self.files[0]
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Size and modification time of a file when its digest was last found right."""
+
+    size_bytes: int
+    mtime_ns: int
+
+
+class CacheStore:
+    """An open index. Every change is one transaction."""
+
+    def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
+        self._path = path
+        self._connection = connection
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path) -> AsyncIterator[CacheStore]:
+        """Open or create the index.
+
+        Raises:
+            EdgeError: ``edge.index_damaged``, ``edge.index_newer`` or ``storage.*``.
+        """
+        with _translated(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            connection = await aiosqlite.connect(path, isolation_level=None)
+        try:
+            store = cls(path, connection)
+            with _translated(path):
+                await connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+                await connection.execute("PRAGMA journal_mode = WAL")
+                await connection.execute("PRAGMA synchronous = FULL")
+                await connection.execute("PRAGMA foreign_keys = ON")
+                await store._migrate()
+            yield store
+        finally:
+            await connection.close()
+
+    async def installed(self) -> list[InstalledRelease]:
+        """Every release on this machine, the active one of a model before its previous one."""
+        needs: dict[int, list[Artifact]] = {}
+        for release, role, sha256, size in await self._rows(
+            "SELECT release, role, sha256, size FROM need ORDER BY release, place"
+        ):
+            needs.setdefault(release, []).append(Artifact(role, sha256, size))
+        rows = await self._rows(
+            "SELECT number, disease, model, version, state, installed FROM release ORDER BY disease, model, state"
+        )
+        return [
+            InstalledRelease(
+                disease, model, version, state == "active", datetime.fromisoformat(installed), tuple(needs[number])
+            )
+            for number, disease, model, version, state, installed in rows
+        ]
+
+    async def activate(
+        self, disease: str, model: str, version: int, files: Sequence[Artifact], now: datetime
+    ) -> None:
+        """Make a version the active one of its model; the one before becomes the previous one, older ones go."""
+        key = (disease, model)
+        async with self._transaction():
+            await self._run("DELETE FROM release WHERE disease = ? AND model = ? AND version = ?", (*key, version))
+            if await self._rows("SELECT 1 FROM release WHERE disease = ? AND model = ? AND state = 'active'", key):
+                await self._run("DELETE FROM release WHERE disease = ? AND model = ? AND state = 'previous'", key)
+            await self._run(
+                "UPDATE release SET state = 'previous' WHERE disease = ? AND model = ? AND state = 'active'", key
+            )
+            number = await self._run(
+                "INSERT INTO release (disease, model, version, state, installed) VALUES (?, ?, ?, 'active', ?)",
+                (*key, version, now.isoformat(timespec="seconds")),
+            )
+            for place, artifact in enumerate(files):
+                await self._run(
+                    "INSERT INTO need VALUES (?, ?, ?, ?, ?)",
+                    (number, place, artifact.role, artifact.sha256, artifact.size_bytes),
+                )
+
+    async def remove(self, disease: str, model: str) -> None:
+        """Forget both versions of a model."""
+        async with self._transaction():
+            await self._run("DELETE FROM release WHERE disease = ? AND model = ?", (disease, model))
+
+    async def needed(self) -> set[str]:
+        """Digests of every artifact that an installed release needs."""
+        return {row[0] for row in await self._rows("SELECT DISTINCT sha256 FROM need")}
+
+    async def stamp(self, sha256: str) -> Stamp | None:
+        """When the file of an artifact was last verified."""
+        rows = await self._rows("SELECT size, mtime_ns FROM stamp WHERE sha256 = ?", (sha256,))
+        return Stamp(*rows[0]) if rows else None
+
+    async def set_stamp(self, sha256: str, stamp: Stamp | None) -> None:
+        """Note that a file was just verified, or (None) that it is gone."""
+        async with self._transaction():
+            await self._run("DELETE FROM stamp WHERE sha256 = ?", (sha256,))
+            if stamp is not None:
+                await self._run("INSERT INTO stamp VALUES (?, ?, ?)", (sha256, stamp.size_bytes, stamp.mtime_ns))
+
+    async def note(self, key: str) -> str | None:
+        """A remembered word about the node."""
+        rows = await self._rows("SELECT value FROM note WHERE key = ?", (key,))
+        return rows[0][0] if rows else None
+
+    async def set_note(self, key: str, value: str) -> None:
+        """Remember a word about the node."""
+        async with self._transaction():
+            await self._run("INSERT OR REPLACE INTO note VALUES (?, ?)", (key, value))
+
+    async def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with _translated(self._path):
+            return list(await self._connection.execute_fetchall(sql, values))
+
+    async def _run(self, sql: str, values: Sequence[Any]) -> int:
+        cursor = await self._connection.execute(sql, values)
+        number = cursor.lastrowid
+        await cursor.close()
+        return number or 0
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        with _translated(self._path):
+            await self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                await self._connection.execute("ROLLBACK")
+                raise
+            await self._connection.execute("COMMIT")
+
+    async def _migrate(self) -> None:
+        version = await self._pragma("user_version")
+        if version == len(MIGRATIONS) and await self._pragma("application_id") == APPLICATION_ID:
+            return
+        async with self._transaction():
+            version = await self._pragma("user_version")  # another process may have been faster
+            if version > len(MIGRATIONS):
+                raise EdgeError("edge.index_newer", path=self._path, found=version, known=len(MIGRATIONS))
+            if version and await self._pragma("application_id") != APPLICATION_ID:
+                raise EdgeError("edge.index_damaged", path=self._path)
+            for number, statements in enumerate(MIGRATIONS[version:], version + 1):
+                for statement in statements:
+                    await self._connection.execute(statement)
+                await self._connection.execute(f"PRAGMA user_version = {number}")
+            await self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+    async def _pragma(self, name: str) -> int:
+        return int((await self._rows(f"PRAGMA {name}"))[0][0])
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's faults into failures that say what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        text = str(error)
+        if "full" in text:
+            raise EdgeError("storage.full", path=path) from error
+        if "readonly" in text or "unable to open" in text:
+            raise EdgeError("storage.not_writable", path=path) from error
+        if "locked" in text:
+            raise EdgeError("edge.busy") from error
+        if "not a database" in text or "malformed" in text:
+            raise EdgeError("edge.index_damaged", path=path) from error
+        raise

@@ -1,0 +1,114 @@
+"""The node's settings: a frozen dataclass, read from TOML and the environment, changed one key at a time."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from edge_node.errors import EdgeError
+
+ENVIRONMENT_PREFIX = "MEDMESH_EDGE_"
+INTERFACES = ("all", "default", "loopback")
+
+
+@dataclass(frozen=True)
+class EdgeConfig:
+    """Settings with their units.
+
+    Attributes:
+        auto_update: ``serve`` installs new versions of the models in use.
+        threads: threads of LiteRT for one image.
+        interfaces: where ``discover`` listens: all, default or loopback.
+        connect_timeout_s: longest wait for a connection, seconds.
+        read_timeout_s: longest silence within an answer, seconds.
+        diagnosis_timeout_s: longest wait for the coordinator's knowledge base before the replica is used, seconds.
+    """
+
+    auto_update: bool = True
+    threads: int = 1
+    interfaces: str = "all"
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 30.0
+    diagnosis_timeout_s: float = 1.5
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their bounds.
+
+        Raises:
+            EdgeError: ``edge.config_value``.
+        """
+        _require(self.interfaces in INTERFACES, "interfaces", self.interfaces, " | ".join(INTERFACES))
+        for key, (low, high) in _BOUNDS.items():
+            value = getattr(self, key)
+            _require(low <= value <= high, key, value, f"{low} … {high}")
+
+    def document(self) -> dict[str, Any]:
+        """The settings by key."""
+        return asdict(self)
+
+    def changed(self, key: str, text: str) -> EdgeConfig:
+        """A copy with one setting given as text, as on a command line.
+
+        Raises:
+            EdgeError: ``edge.config_key`` or ``edge.config_value``.
+        """
+        return replace(self, **{key: _parse(key, text)})
+
+
+_KEYS: dict[str, type] = {field.name: type(field.default) for field in fields(EdgeConfig)}
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "threads": (1, 64),
+    "connect_timeout_s": (0.1, 600),
+    "read_timeout_s": (0.1, 3600),
+    "diagnosis_timeout_s": (0.1, 60),
+}
+
+
+def _require(fits: bool, key: str, value: object, wanted: str) -> None:
+    if not fits:
+        raise EdgeError("edge.config_value", key=key, value=value, wanted=wanted)
+
+
+def _kind(key: str) -> type:
+    if key not in _KEYS:
+        raise EdgeError("edge.config_key", key=key, known=", ".join(_KEYS))
+    return _KEYS[key]
+
+
+def _parse(key: str, text: str) -> bool | int | float | str:
+    kind = _kind(key)
+    if kind is bool:
+        _require(text.lower() in ("true", "false"), key, text, "true | false")
+        return text.lower() == "true"
+    try:
+        value = kind(text)
+    except ValueError as error:
+        raise EdgeError("edge.config_value", key=key, value=text, wanted=kind.__name__) from error
+    if not isinstance(value, int | float | str):
+        raise TypeError(kind)
+    return value
+
+
+def read_config(data: bytes, environment: Mapping[str, str]) -> EdgeConfig:
+    """Read settings from TOML, then from ``MEDMESH_EDGE_<KEY>``, which win.
+
+    Raises:
+        EdgeError: ``edge.config_malformed``, ``edge.config_key`` or ``edge.config_value``.
+    """
+    try:
+        document = tomllib.loads(data.decode("utf-8"))
+    except ValueError as error:
+        raise EdgeError("edge.config_malformed") from error
+    for key, value in document.items():
+        kind = _kind(key)
+        if kind is float and type(value) is int:
+            document[key] = float(value)
+        else:
+            _require(type(value) is kind, key, value, kind.__name__)
+    config = EdgeConfig(**document)
+    for key in _KEYS:
+        if text := environment.get(ENVIRONMENT_PREFIX + key.upper()):
+            config = config.changed(key, text)
+    return config

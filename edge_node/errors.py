@@ -1,0 +1,29 @@
+"""Errors of the edge node; codes and sentences stand in the one table of ``protocols.errors``."""
+
+from __future__ import annotations
+
+from protocols.errors import MedMeshError
+
+
+class EdgeError(MedMeshError):
+    """Something that the node refuses or cannot do."""
+
+
+class NotEnrolledError(EdgeError):
+    """The node belongs to no coordinator yet: join one first."""
+
+
+class SourceError(EdgeError):
+    """A source did not deliver: ask another one, or the same one later."""
+
+
+class UnreachableError(SourceError):
+    """Nobody answered, or the answer broke off; what arrived so far is kept."""
+
+
+class DamagedBytesError(SourceError):
+    """A source delivered bytes other than those asked for: they are thrown away, and the source gets a strike."""
+
+
+class ReleaseRefusedError(EdgeError):
+    """The release cannot be used on this machine; what was active before still is."""

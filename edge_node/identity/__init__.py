@@ -1,0 +1,1 @@
+"""Who this node is and which one coordinator it trusts."""

@@ -1,0 +1,91 @@
+"""Joining a coordinator: check its CA against the invite, ask for a certificate, and only then replace what was."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edge_node.errors import EdgeError, SourceError, UnreachableError
+from edge_node.identity.credentials import PendingCredentials
+from edge_node.identity.identity import NodeIdentity, ca_fingerprint, save_identity
+from protocols.invite import Invite
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """The coordinator's answer to a certificate request."""
+
+    node: str
+    certificate_pem: str
+    coordinator: str
+    node_url: str
+
+
+class Registrar(Protocol):
+    """One address of a coordinator, as a node that wants to join sees it."""
+
+    url: str
+
+    async def ca_pem(self) -> str:
+        """The CA certificate, from whoever answers: the caller checks it."""
+        ...
+
+    def trusting(self, ca_pem: str) -> AbstractAsyncContextManager[Registrar]:
+        """The same address over TLS that believes ``ca_pem`` only."""
+        ...
+
+    async def enrol(self, token: str, name: str, csr_pem: str) -> Enrolled:
+        """Ask for a certificate.
+
+        Raises:
+            EdgeError: ``edge.coordinator_refused`` with the coordinator's own words.
+            SourceError: nobody answered.
+        """
+        ...
+
+
+async def join(invite: Invite, name: str, folder: Path, registrars: Sequence[Registrar]) -> NodeIdentity:
+    """Enrol this node by ``invite`` and keep the identity in ``folder``; on failure the former one stays.
+
+    Raises:
+        EdgeError: ``edge.ca_mismatch``, ``edge.certificate_refused`` or ``edge.coordinator_refused``.
+        UnreachableError: no address answered.
+    """
+    failure: EdgeError | None = None
+    for registrar in registrars:
+        try:
+            ca_pem = await _checked_ca(registrar, invite)
+            pending = PendingCredentials(name)
+            async with registrar.trusting(ca_pem) as trusted:
+                answer = await trusted.enrol(invite.token, name, pending.csr_pem)
+        except SourceError as error:
+            failure = failure or error
+            continue
+        credentials = pending.completed(answer.certificate_pem, ca_pem)
+        identity = NodeIdentity(
+            node=answer.node,
+            name=name,
+            coordinator=answer.coordinator,
+            urls=(registrar.url, *(url for url in invite.urls if url != registrar.url)),
+            node_url=answer.node_url,
+            ca_pem=ca_pem,
+            credentials=folder / f"node-{hashlib.sha256(credentials).hexdigest()[:16]}.pem",
+        )
+        save_identity(identity, credentials)
+        return identity
+    raise failure or UnreachableError("edge.coordinator_unreachable", url="-")
+
+
+async def _checked_ca(registrar: Registrar, invite: Invite) -> str:
+    pem = await registrar.ca_pem()
+    try:
+        fingerprint = ca_fingerprint(pem)
+    except ValueError:
+        fingerprint = ""
+    if fingerprint != invite.ca_sha256:
+        raise SourceError("edge.ca_mismatch", url=registrar.url)
+    return pem

@@ -1,0 +1,48 @@
+"""Where a node keeps what, below ``HOME/edge``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The node's files. ``root`` is made on first writing, never by looking."""
+
+    root: Path
+
+    @classmethod
+    def of_home(cls, home: Path) -> Paths:
+        """The node's part of a MedMesh home."""
+        return cls(home / "edge")
+
+    @property
+    def config(self) -> Path:
+        """Settings, TOML."""
+        return self.root / "config.toml"
+
+    @property
+    def identity(self) -> Path:
+        """Folder of the pinned coordinator and the node's key."""
+        return self.root / "identity"
+
+    @property
+    def catalogue(self) -> Path:
+        """The last list L, with the time of its fetching."""
+        return self.root / "catalogue.json"
+
+    @property
+    def cache(self) -> Path:
+        """Folder of artifacts and of their index."""
+        return self.root / "cache"
+
+    @property
+    def knowledge(self) -> Path:
+        """The replica of the disease knowledge base."""
+        return self.root / "kb.sqlite"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that changes the cache."""
+        return self.root / "lock"

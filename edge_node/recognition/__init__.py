@@ -1,0 +1,1 @@
+"""Recognising a picture with the installed models and saying what the answer means."""

@@ -1,0 +1,107 @@
+"""From a file to scores, prediction set and outcome, for several models at once. Blocking: run it in a thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_node.activation.self_test import Runner
+from protocols.artifacts import sha256_file
+from protocols.imaging import Box, InputSpec, Quality, measure_quality, open_image, prepare
+from protocols.manifest import ReleaseManifest
+from protocols.pipeline import Tensors
+from protocols.recognition import Outcome, decide, prediction_set, quality_ok, scores
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What one model says about one picture.
+
+    Attributes:
+        image: the file as the user named it.
+        sha256: digest of the file.
+        manifest: the release that was run.
+        scores: [labels], in the manifest's order; they sum to 1.
+        in_set: indices of the prediction set, likeliest first.
+        quality: measures of the prepared input.
+        good_quality: whether they are within the release's limits.
+        outcome: what to tell the clinician.
+        prepare_ms: decoding and scaling, shared by the models with the same input.
+        infer_ms: running the model; stages shared with an earlier model cost nothing again.
+    """
+
+    image: Path
+    sha256: str
+    manifest: ReleaseManifest
+    scores: NDArray[np.float64]
+    in_set: list[int]
+    quality: Quality
+    good_quality: bool
+    outcome: Outcome
+    prepare_ms: float
+    infer_ms: float
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    pixels: NDArray[np.float32]
+    quality: Quality
+    memo: dict[str, Tensors]
+    milliseconds: float
+
+
+class Recogniser:
+    """Runs installed releases over pictures; each picture is prepared once for each kind of input."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def recognise(self, image: Path, releases: Sequence[ReleaseManifest], crop: Box | None) -> list[Recognition]:
+        """One recognition for each release, in their order.
+
+        Raises:
+            ProtocolError: ``image.*`` where the picture cannot be used, ``stage.*`` where a model cannot.
+            OSError: the file cannot be read.
+        """
+        sha256 = sha256_file(image)
+        prepared: dict[InputSpec, _Prepared] = {}
+        found = []
+        for manifest in releases:
+            spec = manifest.input
+            if spec not in prepared:
+                prepared[spec] = _prepare(image, spec, crop)
+            found.append(self._run(image, sha256, manifest, prepared[spec]))
+        return found
+
+    def _run(self, image: Path, sha256: str, manifest: ReleaseManifest, ready: _Prepared) -> Recognition:
+        start = time.perf_counter()
+        logits = self._runner.logits(manifest, ready.pixels, ready.memo)
+        row = scores(logits, manifest.calibration.temperature)
+        infer_ms = (time.perf_counter() - start) * 1000
+        in_set = prediction_set(row, manifest.calibration)
+        good = quality_ok(ready.quality, manifest.quality)
+        return Recognition(
+            image=image,
+            sha256=sha256,
+            manifest=manifest,
+            scores=row,
+            in_set=in_set,
+            quality=ready.quality,
+            good_quality=good,
+            outcome=decide(in_set, good),
+            prepare_ms=ready.milliseconds,
+            infer_ms=infer_ms,
+        )
+
+
+def _prepare(image: Path, spec: InputSpec, crop: Box | None) -> _Prepared:
+    start = time.perf_counter()
+    with open_image(image) as opened:
+        pixels = prepare(opened, spec, crop)
+    quality = measure_quality(pixels, spec)
+    return _Prepared(pixels, quality, {}, (time.perf_counter() - start) * 1000)

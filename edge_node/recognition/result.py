@@ -1,0 +1,99 @@
+"""The result R and the diagnosis aid Y as one JSON object. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_node.knowledge.lookup import Answer
+from edge_node.recognition.recogniser import Recognition
+from protocols.console import NOTICE
+from protocols.imaging import Quality
+from protocols.manifest import Label, QualityLimits, ReleaseManifest
+
+MAX_BLUR = 99.0
+_DEFAULT_REASON = "released without an entry in the disease knowledge base"
+_NO_ENTRY = "entry {entry} is not in the knowledge base at hand"
+
+
+def entries_in_set(recognition: Recognition) -> set[str]:
+    """Ids of the entries that the prediction set points to."""
+    labels = (recognition.manifest.labels[index] for index in recognition.in_set)
+    return {label.entry for label in labels if label.entry is not None}
+
+
+def entries_of(manifest: ReleaseManifest) -> set[str]:
+    """Ids of the entries of all labels."""
+    return {label.entry for label in manifest.labels if label.entry is not None}
+
+
+def blur(quality: Quality, limits: QualityLimits) -> float:
+    """How blurred the picture is against what the model knows: 0 is perfectly sharp, above 1 is too blurred."""
+    if limits.sharpness_min <= 0:
+        return 0.0
+    return min(limits.sharpness_min / quality.sharpness, MAX_BLUR) if quality.sharpness > 0 else MAX_BLUR
+
+
+def result(recognition: Recognition, aid: Answer, names: Answer, case: str | None) -> dict[str, Any]:
+    """One element of ``results``.
+
+    Args:
+        recognition: what the model says.
+        aid: the diagnosis aids found for the prediction set.
+        names: entries at hand for the names of the other labels.
+        case: the user's own reference, repeated in the result.
+    """
+    manifest, row = recognition.manifest, recognition.scores
+    ranked = sorted(range(len(row)), key=lambda index: -row[index])
+    known = {**names.entries, **aid.entries}
+    prepare_ms, infer_ms = recognition.prepare_ms, recognition.infer_ms
+    return {
+        "image": str(recognition.image),
+        "sha256": recognition.sha256,
+        **({} if case is None else {"case": case}),
+        "disease": manifest.disease,
+        "release": {"model": manifest.model, "version": manifest.version},
+        "labels": [_label(manifest.labels[index], float(row[index]), known) for index in ranked],
+        "prediction_set": [manifest.labels[index].label for index in recognition.in_set],
+        "coverage": manifest.calibration.coverage,
+        "outcome": recognition.outcome,
+        "quality": {
+            "blur": round(blur(recognition.quality, manifest.quality), 3),
+            "sharpness": round(recognition.quality.sharpness, 2),
+            "exposure": round(recognition.quality.exposure, 3),
+            "ok": recognition.good_quality,
+        },
+        "diagnosis": _diagnosis(recognition, aid),
+        "timing_ms": {
+            "prepare": round(prepare_ms, 1),
+            "infer": round(infer_ms, 1),
+            "total": round(prepare_ms + infer_ms, 1),
+        },
+        "notice": NOTICE["en"],
+    }
+
+
+def _label(label: Label, score: float, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    entry = known.get(label.entry) if label.entry else None
+    name = {language: (entry["name"][language] if entry else "") or label.label for language in ("zh", "en")}
+    return {"label": label.label, "name": name, "kind": label.kind, "entry": label.entry, "score": round(score, 4)}
+
+
+def _diagnosis(recognition: Recognition, aid: Answer) -> dict[str, Any]:
+    """Entries in the order of the prediction set, each once; labels without one are named, never guessed."""
+    entries: dict[str, dict[str, Any]] = {}
+    unmapped = []
+    for index in recognition.in_set:
+        label = recognition.manifest.labels[index]
+        if label.entry is None:
+            reason = recognition.manifest.unmapped_reason or _DEFAULT_REASON
+            unmapped.append({"label": label.label, "reason": reason})
+        elif label.entry in aid.entries:
+            entries[label.entry] = aid.entries[label.entry]
+        else:
+            unmapped.append({"label": label.label, "reason": _NO_ENTRY.format(entry=label.entry)})
+    return {
+        "source": aid.source,
+        "kb_version": aid.kb_version,
+        "entries": list(entries.values()),
+        "unmapped": unmapped,
+    }
