@@ -23,8 +23,8 @@ How = Literal["label", "code", "name", "synonym", "part", "other_context", "simi
 CERTAIN_SCORE = 0.85
 _SIMILAR_CUTOFF = 0.85
 _NEGATING = re.compile(
-    r"\b(normal|healthy|negative|uninfected|unaffected|noninfected|no|non|not|without|none|control|clear|clean)\b"
-    r"|正常|健康|阴性|未感染|未见|没有|无|非"
+    r"\b(normal|norm|healthy|negative|neg|uninfected|unaffected|noninfected|no|non|not|without|none|absent|free|control"
+    r"|ctrl|clear|clean|unremarkable)\b|正常|健康|阴性|未感染|未见|未发现|没有|无|非"
 )
 _BENIGN = re.compile(r"\bbenign\b|良性")
 # Words that say what kind of thing a class is, not which: "glioma tumor" names the same class as "glioma".

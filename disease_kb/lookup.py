@@ -139,7 +139,9 @@ async def _full_text(connection: aiosqlite.Connection, expression: str, limit: i
 
 def _add_names(found: _Found, rows: list[Any], query: Query) -> None:
     for position, row in enumerate(rows):
-        if any(name and holds(normal_form(name), query) for name in (row[_ZH], row[_EN])):
+        # The trace spares most names the folding; for Latin words it would miss accents.
+        names = [name for name in (row[_ZH], row[_EN]) if query.words or query.trace.search(name)]
+        if any(holds(normal_form(name), query) for name in names):
             found.add(row, between(NAME_SCORE, position, len(rows)), "name")
 
 

@@ -181,7 +181,7 @@ def highlight(text: str, query: Query) -> tuple[tuple[int, int], ...]:
     if not query.trace.search(text):
         return ()
     spans: list[tuple[int, int]] = []
-    for token, cjk, start, end in pieces(text):
+    for token, cjk, start, end in pieces(text, like=query.trace):
         if cjk:
             spans += [(start + f.start(), start + f.end()) for run in query.runs for f in re.finditer(run, token)]
         elif query.words and token.startswith(query.words):

@@ -77,7 +77,7 @@ async def refresh(kb: KnowledgeBase) -> Refresh:
         origin="seed",
     )
     still_own = [name for name in kept if name not in updated]
-    return Refresh(tuple(added), tuple(updated), tuple(sorted(removed)), tuple(still_own))
+    return Refresh(tuple(added), tuple(updated), tuple(sorted(removed)), tuple(sorted(still_own)))
 
 
 def _fingerprint(files: dict[str, bytes]) -> str:

@@ -30,9 +30,14 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKC", "".join(c for c in folded if not unicodedata.combining(c)))
 
 
-def pieces(text: str) -> Iterator[tuple[str, bool, int, int]]:
-    """Yield the folded words and CJK runs of a text: token, whether it is CJK, start and end in ``text``."""
+def pieces(text: str, like: re.Pattern[str] | None = None) -> Iterator[tuple[str, bool, int, int]]:
+    """Yield the folded words and CJK runs of a text: token, whether it is CJK, start and end in ``text``.
+
+    With ``like``, only those pieces that hold the pattern before they are folded.
+    """
     for found in _PIECE.finditer(text):
+        if like is not None and not like.search(found.group()):
+            continue
         cjk = found.group("cjk") is not None
         token = fold(found.group())
         if not cjk:

@@ -54,7 +54,8 @@ class EdgeConfig:
         Raises:
             EdgeError: ``edge.config_key`` or ``edge.config_value``.
         """
-        return replace(self, **{key: _parse(key, text)})
+        values: dict[str, Any] = {key: _parse(key, text)}
+        return replace(self, **values)
 
 
 _KEYS: dict[str, type] = {field.name: type(field.default) for field in fields(EdgeConfig)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,21 @@ from PIL import Image
 from protocols.errors import ProtocolError
 from protocols.imaging import prepare
 from protocols.manifest import ReleaseManifest
-from protocols.pipeline import Pipelines
+from protocols.pipeline import Tensors
 from protocols.recognition import scores
 
 _MAX_EDGE_PX = 128
 _MAX_PICTURES = 64
+
+
+class Runner(Protocol):
+    """Runs a release's stages; ``protocols.pipeline.Pipelines`` in the field."""
+
+    def logits(
+        self, manifest: ReleaseManifest, pixels: NDArray[np.float32], memo: dict[str, Tensors]
+    ) -> NDArray[np.float32]:
+        """Logits [labels] for prepared pixels; ``memo`` is shared by the releases that see the same pixels."""
+        ...
 
 
 def pictures(strip_png: bytes) -> list[Image.Image]:
@@ -35,11 +46,11 @@ def pictures(strip_png: bytes) -> list[Image.Image]:
     return [whole.crop((i * edge, 0, (i + 1) * edge, edge)) for i in range(count)]
 
 
-def golden_scores(manifest: ReleaseManifest, strip_png: bytes, pipelines: Pipelines) -> NDArray[np.float64]:
+def golden_scores(manifest: ReleaseManifest, strip_png: bytes, runner: Runner) -> NDArray[np.float64]:
     """Scores [pictures, labels] as this machine computes them.
 
     Raises:
         ProtocolError: the strip is malformed or a stage cannot be run.
     """
-    logits = [pipelines.logits(manifest, prepare(p, manifest.input), {}) for p in pictures(strip_png)]
+    logits = [runner.logits(manifest, prepare(p, manifest.input), {}) for p in pictures(strip_png)]
     return scores(np.array(logits), manifest.calibration.temperature)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
 MAX_RANK = 640
 _ITERATIONS = 400
@@ -58,6 +56,9 @@ class Projection:
 
     def fit(self, labels: NDArray[np.int64], strength: float) -> LinearHead:
         """Fit logistic regression, classes weighted to count alike. ``strength`` is scikit-learn's C."""
+        from sklearn.linear_model import LogisticRegression  # over a second to import: only for who trains
+        from threadpoolctl import threadpool_limits
+
         model = LogisticRegression(C=strength, class_weight="balanced", max_iter=_ITERATIONS, tol=1e-4)
         with threadpool_limits(1):  # threads that wait for each other make these small products ten times slower
             model.fit(self.coordinates, labels)

@@ -100,11 +100,11 @@ async def serve(
             )
         )
         http = asyncio.create_task(serve_http(app, _http_config(listener, certificate, key), shutdown_trigger=stop.wait))  # type: ignore[arg-type]
-        if listening.zeroconf:
-            await stack.enter_async_context(announced(listening.host, port, node_port, authority.fingerprint))
         addresses = {"url": url, "node_url": node_url}
         write_atomically(home.serving, json.dumps(addresses).encode())
         ready(addresses)
+        if listening.zeroconf:  # claiming a name takes a second; nobody needs to wait for it
+            await stack.enter_async_context(announced(listening.host, port, node_port, authority.fingerprint))
         await http
 
 

@@ -8,7 +8,7 @@ from protocols.manifest import ReleaseManifest
 
 
 def check_as_listed(manifest: ReleaseManifest, listed: CatalogueRelease) -> None:
-    """The manifest must be what the catalogue offered, file for file.
+    """Refuse a manifest that is not what the catalogue offered, file for file.
 
     Raises:
         ReleaseRefusedError: ``edge.release_not_as_listed``.
@@ -22,7 +22,7 @@ def check_as_listed(manifest: ReleaseManifest, listed: CatalogueRelease) -> None
 
 
 def check_node_version(manifest: ReleaseManifest, have: str) -> None:
-    """This program must be new enough for the release.
+    """Refuse a release that needs a newer program.
 
     Raises:
         ReleaseRefusedError: ``manifest.node_too_old``.

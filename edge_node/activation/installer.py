@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 from edge_node.activation.checks import check_as_listed, check_node_version
-from edge_node.activation.self_test import Runner, self_test
+from edge_node.activation.self_test import self_test
 from edge_node.cache.artifacts import ArtifactCache
 from edge_node.cache.store import CacheStore
 from edge_node.transfer.catalogue import CatalogueRelease
 from edge_node.transfer.fetcher import ArtifactFetcher, Progress
+from protocols.clock import Clock
 from protocols.manifest import ReleaseManifest
+from protocols.selftest import Runner
 
 
 class Installer:
@@ -26,7 +27,7 @@ class Installer:
         fetcher: ArtifactFetcher,
         runner: Callable[[Callable[[str], Path]], Runner],
         node_version: str,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         """Args: runner: makes a fresh runner over files named by digest."""
         self._store = store

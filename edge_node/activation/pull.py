@@ -16,6 +16,7 @@ from edge_node.transfer.feed import CatalogueFeed, Snapshot
 from edge_node.transfer.fetcher import Progress
 from protocols.errors import MedMeshError
 
+
 @dataclass(frozen=True)
 class Pulled:
     """What a pull did.
@@ -52,26 +53,40 @@ class Puller:
         self._replica = replica
         self._lock = lock
 
-    async def pull(self, snapshot: Snapshot, disease: str, model: str | None, progress: Progress) -> Pulled:
-        """Install the newest listed release of ``disease``, or the one that ``model`` names.
+    async def refresh(self) -> Snapshot:
+        """Fetch the list.
+
+        Raises:
+            EdgeError: it is not to be had.
+        """
+        return await self._feed.refresh()
+
+    def choose(self, snapshot: Snapshot, disease: str, model: str | None) -> CatalogueRelease:
+        """The newest listed release of ``disease``, or the one that ``model`` (``model`` or ``model@version``) names.
+
+        Raises:
+            EdgeError: not in the list, or several models to choose from.
+        """
+        newest_first = sorted(snapshot.catalogue.releases, key=lambda release: -release.version)
+        return choose(newest_first, disease, model)
+
+    async def pull(self, snapshot: Snapshot, release: CatalogueRelease, progress: Progress) -> Pulled:
+        """Bring ``release`` into use, and the replica of the knowledge base up to date.
 
         Args:
-            snapshot: the list to choose from.
-            disease: slug.
-            model: ``model`` or ``model@version``; needed only where a disease has several models.
+            snapshot: the list that the release is from.
+            release: from ``choose``.
             progress: called with the number of bytes that just arrived.
 
         Raises:
-            EdgeError: not in the list, refused, or not to be had; what was in use before still is.
+            EdgeError: refused, or not to be had; what was in use before still is.
         """
-        newest_first = sorted(snapshot.catalogue.releases, key=lambda release: -release.version)
-        release = choose(newest_first, disease, model)
         async with self._lock():
             needed = self._cache.bytes_needed(release.files)
             if not await self._installer.is_active(release):
                 await self._installer.install(release, progress)
             updated, failure = await self._knowledge(snapshot)
-            await self._cache.sweep()
+            await self._tidy(snapshot)
         return Pulled(release, needed == 0, updated, failure)
 
     async def update_installed(self, snapshot: Snapshot) -> list[CatalogueRelease]:
@@ -93,7 +108,7 @@ class Puller:
                     done.append(release)
                 except MedMeshError as error:
                     failure = failure or error
-            await self._cache.sweep()
+            await self._tidy(snapshot)
         if failure is not None:
             raise failure
         return done
@@ -106,8 +121,15 @@ class Puller:
         """
         async with self._lock():
             updated = await self._replica.update(snapshot.catalogue.knowledge)
-            await self._cache.sweep()
+            await self._tidy(snapshot)
         return updated
+
+    async def _tidy(self, snapshot: Snapshot) -> None:
+        """Delete what is neither in use nor in the list; what is listed may belong to a download that was cut off."""
+        listed = {artifact.sha256 for release in snapshot.catalogue.releases for artifact in release.files}
+        if snapshot.catalogue.knowledge is not None:
+            listed.add(snapshot.catalogue.knowledge.artifact.sha256)
+        await self._cache.sweep(listed)
 
     async def _knowledge(self, snapshot: Snapshot) -> tuple[bool, MedMeshError | None]:
         try:

@@ -8,9 +8,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from edge_node.agent.backoff import delay_s
+from edge_node.errors import ReleaseRefusedError
 from edge_node.transfer.catalogue import CatalogueRelease
 from edge_node.transfer.feed import Snapshot
-from protocols.errors import MedMeshError
+from protocols.errors import Language, MedMeshError
 
 Emit = Callable[[str, dict[str, Any]], None]
 
@@ -64,6 +65,7 @@ class Agent:
         updates: Updates,
         emit: Emit,
         *,
+        language: Language,
         seen_serial: int,
         auto_update: bool,
         sleep: Callable[[float], Awaitable[None]],
@@ -73,6 +75,7 @@ class Agent:
         self._gateway = gateway
         self._updates = updates
         self._emit = emit
+        self._language: Language = language
         self._seen = seen_serial
         self._heard = seen_serial
         self._auto_update = auto_update
@@ -115,10 +118,15 @@ class Agent:
             try:
                 await self._take_in()
                 failures = 0
+            except (
+                ReleaseRefusedError
+            ) as error:  # another try would end the same; the next notice may bring a better one
+                self._seen = self._heard
+                self._emit("failed", error.document(self._language)["error"])
             except MedMeshError as error:
                 failures += 1
                 wait_s = delay_s(failures, self._chance())
-                self._emit("failed", {**error.document()["error"], "retry_s": round(wait_s, 1)})
+                self._emit("failed", {**error.document(self._language)["error"], "retry_s": round(wait_s, 1)})
                 await self._sleep(wait_s)
                 self._news.set()
 

@@ -1,9 +1,9 @@
-"""The artifacts on disk: ``artifacts/<sha256>`` is always a whole, verified file; ``partial/`` holds what is arriving."""
+"""Artifacts on disk: ``artifacts/<sha256>`` is always a whole, verified file; ``partial/`` holds what is arriving."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from edge_node.cache.store import CacheStore, Stamp
@@ -34,6 +34,11 @@ class ArtifactCache:
     def bytes_needed(self, files: Collection[Artifact]) -> int:
         """How much of ``files`` is still to be fetched; a file that stands twice counts once."""
         return sum(a.size_bytes - self.held_bytes(a) for a in {a.sha256: a for a in files}.values())
+
+    def unfinished_bytes(self, files: Collection[Artifact]) -> int:
+        """The full size of those of ``files`` that are not all here."""
+        different = {a.sha256: a for a in files}.values()
+        return sum(a.size_bytes for a in different if self.held_bytes(a) < a.size_bytes)
 
     async def holds(self, artifact: Artifact) -> bool:
         """Whether the artifact is here, whole and unaltered; an altered file is thrown away."""
@@ -73,11 +78,25 @@ class ArtifactCache:
         status = path.stat()
         await self._store.set_stamp(artifact.sha256, Stamp(status.st_size, status.st_mtime_ns))
 
-    async def sweep(self) -> int:
-        """Delete what no installed release needs; the caller holds the node's lock. Returns the bytes freed."""
+    async def sweep(self, keep: Collection[str]) -> int:
+        """Delete what no installed release needs and ``keep`` does not name; returns the bytes freed.
+
+        Args:
+            keep: digests that may still be wanted, such as those of a download that was cut off.
+
+        The caller holds the node's lock.
+        """
+        return await self._delete(path for path in self._files() if path.name not in keep)
+
+    async def discard(self, files: Collection[Artifact]) -> int:
+        """Delete those of ``files`` that no installed release needs; returns the bytes freed. Under the lock."""
+        unwanted = {artifact.sha256 for artifact in files}
+        return await self._delete(path for path in self._files() if path.name in unwanted)
+
+    async def _delete(self, paths: Iterable[Path]) -> int:
         needed = await self._store.needed()
         freed = 0
-        for path in self._files():
+        for path in list(paths):
             if path.name not in needed:
                 freed += path.stat().st_size
                 path.unlink()

@@ -56,3 +56,15 @@ def choose(candidates: Sequence[C], disease: str, wanted: str | None) -> C:
         names = ", ".join(f"{c.model}@{c.version}" for c in of_disease)
         raise EdgeError("edge.model_unknown", model=wanted, disease=disease, known=names)
     return fitting[0]
+
+
+def choose_installed(installed: Sequence[C], disease: str, wanted: str | None) -> C:
+    """Like ``choose``, among the releases on this machine; the active version of a model comes before its previous one.
+
+    Raises:
+        EdgeError: ``edge.not_installed``, ``edge.model_unknown`` or ``edge.model_choice``.
+        ProtocolError: ``release.bad_name``.
+    """
+    if all(c.disease != disease for c in installed):
+        raise EdgeError("edge.not_installed", disease=disease)
+    return choose(installed, disease, wanted)

@@ -96,9 +96,7 @@ class CacheStore:
             for number, disease, model, version, state, installed in rows
         ]
 
-    async def activate(
-        self, disease: str, model: str, version: int, files: Sequence[Artifact], now: datetime
-    ) -> None:
+    async def activate(self, disease: str, model: str, version: int, files: Sequence[Artifact], now: datetime) -> None:
         """Make a version the active one of its model; the one before becomes the previous one, older ones go."""
         key = (disease, model)
         async with self._transaction():

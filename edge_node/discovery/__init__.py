@@ -1,1 +1,1 @@
-"""Finding coordinators and peers on the local network. What is heard is a hint; trust comes from the pinned CA alone."""
+"""Finding coordinators and peers on the local network. What is heard is a hint; only the pinned CA gives trust."""

@@ -4,48 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from edge_node.errors import EdgeError, SourceError, UnreachableError
 from edge_node.identity.credentials import PendingCredentials
 from edge_node.identity.identity import NodeIdentity, ca_fingerprint, save_identity
+from edge_node.identity.registrar import Registrar
 from protocols.invite import Invite
-
-
-@dataclass(frozen=True)
-class Enrolled:
-    """The coordinator's answer to a certificate request."""
-
-    node: str
-    certificate_pem: str
-    coordinator: str
-    node_url: str
-
-
-class Registrar(Protocol):
-    """One address of a coordinator, as a node that wants to join sees it."""
-
-    url: str
-
-    async def ca_pem(self) -> str:
-        """The CA certificate, from whoever answers: the caller checks it."""
-        ...
-
-    def trusting(self, ca_pem: str) -> AbstractAsyncContextManager[Registrar]:
-        """The same address over TLS that believes ``ca_pem`` only."""
-        ...
-
-    async def enrol(self, token: str, name: str, csr_pem: str) -> Enrolled:
-        """Ask for a certificate.
-
-        Raises:
-            EdgeError: ``edge.coordinator_refused`` with the coordinator's own words.
-            SourceError: nobody answered.
-        """
-        ...
 
 
 async def join(invite: Invite, name: str, folder: Path, registrars: Sequence[Registrar]) -> NodeIdentity:

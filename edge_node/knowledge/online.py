@@ -29,16 +29,17 @@ class CoordinatorKnowledge:
         self._connect = connect
 
     async def lookup(self, ids: Collection[str]) -> Answer | None:
-        """Look up entries; with nothing to ask, the replica's version will do."""
+        """Look up entries; where there is nothing to ask or nothing known of it, the replica may know more."""
         if not ids:
             return None
         connection: AbstractAsyncContextManager[list[EntryOrigin]] = self._connect()
         async with connection as origins:
             for origin in origins:
                 try:
-                    return await _ask(origin, ids)
+                    answer = await _ask(origin, ids)
                 except SourceError:
                     continue
+                return answer if answer.entries else None
         return None
 
 

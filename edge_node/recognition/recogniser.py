@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_node.activation.self_test import Runner
 from protocols.artifacts import sha256_file
 from protocols.imaging import Box, InputSpec, Quality, measure_quality, open_image, prepare
 from protocols.manifest import ReleaseManifest
 from protocols.pipeline import Tensors
 from protocols.recognition import Outcome, decide, prediction_set, quality_ok, scores
+from protocols.selftest import Runner
 
 
 @dataclass(frozen=True)

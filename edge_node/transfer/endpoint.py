@@ -12,12 +12,11 @@ import httpx
 
 from edge_node.errors import EdgeError, SourceError, UnreachableError
 from edge_node.identity import tls
-from edge_node.identity.enrolment import Enrolled, Registrar
 from edge_node.transfer.catalogue import MAX_CATALOGUE_BYTES, text_of
 from edge_node.transfer.traffic import Traffic
 from protocols.artifacts import Artifact
 
-_MAX_ANSWER_BYTES = 1024 * 1024
+MAX_ANSWER_BYTES = 1024 * 1024
 _MAX_WORDS = 300
 _METADATA_ROLES = ("manifest",)
 
@@ -42,7 +41,7 @@ class CoordinatorEndpoint:
 
     async def catalogue(self) -> bytes:
         """The list L, as bytes."""
-        _, data = await self._call("GET", "/v1/catalogue", MAX_CATALOGUE_BYTES)
+        _, data = await self.call("GET", "/v1/catalogue", MAX_CATALOGUE_BYTES)
         return data
 
     async def read(self, artifact: Artifact, start: int) -> AsyncGenerator[bytes, None]:
@@ -66,10 +65,10 @@ class CoordinatorEndpoint:
 
     async def knowledge_entry(self, entry_id: str) -> dict[str, Any] | None:
         """``{"kb_version", "entry"}`` of the coordinator's knowledge base; None where it has no such entry."""
-        status, data = await self._call("GET", f"/v1/kb/entries/{entry_id}", _MAX_ANSWER_BYTES, accept=(200, 404))
-        return None if status == 404 else self._json(data)
+        status, data = await self.call("GET", f"/v1/kb/entries/{entry_id}", MAX_ANSWER_BYTES, accept=(200, 404))
+        return None if status == 404 else self.json_of(data)
 
-    async def _call(
+    async def call(
         self, method: str, path: str, most_bytes: int, accept: tuple[int, ...] = (200,), **options: Any
     ) -> tuple[int, bytes]:
         async with self._stream(method, path, **options) as response:
@@ -102,7 +101,7 @@ class CoordinatorEndpoint:
 
     async def _refuse(self, response: httpx.Response) -> None:
         """Raise the coordinator's own error; one that it could mend later counts as not answering."""
-        data = await self._bounded(response, _MAX_ANSWER_BYTES)
+        data = await self._bounded(response, MAX_ANSWER_BYTES)
         if response.status_code >= 500 or response.status_code == 429:
             raise UnreachableError("edge.coordinator_failing", url=self.url, status=response.status_code)
         try:
@@ -112,7 +111,7 @@ class CoordinatorEndpoint:
             raise SourceError("edge.coordinator_malformed", url=self.url) from error
         raise EdgeError("edge.coordinator_refused", reason=reason, advice=advice)
 
-    def _json(self, data: bytes) -> dict[str, Any]:
+    def json_of(self, data: bytes) -> dict[str, Any]:
         try:
             document = json.loads(data)
         except (ValueError, RecursionError) as error:
@@ -129,43 +128,6 @@ class CoordinatorEndpoint:
             if _is_foreign(error):
                 raise SourceError("edge.coordinator_foreign", url=self.url) from error
             raise UnreachableError("edge.coordinator_unreachable", url=self.url) from error
-
-
-class RegistrarEndpoint(CoordinatorEndpoint):
-    """The coordinator as a node sees it that has not joined yet."""
-
-    def __init__(self, url: str, client: httpx.AsyncClient, timeouts_s: tuple[float, float]) -> None:
-        super().__init__(url, client, Traffic())
-        self._timeouts_s = timeouts_s
-
-    async def ca_pem(self) -> str:
-        """The CA certificate of whoever answers."""
-        _, data = await self._call("GET", "/v1/ca.pem", 64 * 1024)
-        return data.decode("ascii", "replace")
-
-    @asynccontextmanager
-    async def trusting(self, ca_pem: str) -> AsyncIterator[Registrar]:
-        """The same address, believing ``ca_pem`` only."""
-        async with http_client(tls.pinned(ca_pem), *self._timeouts_s) as client:
-            yield RegistrarEndpoint(self.url, client, self._timeouts_s)
-
-    async def enrol(self, token: str, name: str, csr_pem: str) -> Enrolled:
-        """Send the certificate request."""
-        body = {"token": token, "name": name, "csr": csr_pem}
-        _, data = await self._call("POST", "/v1/enrol", _MAX_ANSWER_BYTES, json=body)
-        document = self._json(data)
-        try:
-            node_url = text_of(document["node_url"], 300)
-            if not node_url.startswith("wss://") or not isinstance(document["certificate"], str):
-                raise ValueError
-            return Enrolled(
-                node=text_of(document["node"], 100),
-                certificate_pem=document["certificate"],
-                coordinator=text_of(document["coordinator"], 200),
-                node_url=node_url,
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise SourceError("edge.coordinator_malformed", url=self.url) from error
 
 
 def _is_foreign(error: BaseException | None) -> bool:

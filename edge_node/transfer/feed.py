@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Protocol
 from edge_node.errors import EdgeError, SourceError
 from edge_node.files import write_atomic
 from edge_node.transfer.catalogue import Catalogue
+from protocols.clock import Clock
 
 _FORMAT = "medmesh.edge.catalogue/1"
 
@@ -70,10 +71,7 @@ class CatalogueCache:
 class CatalogueFeed:
     """Gives the newest catalogue that can be had."""
 
-    def __init__(
-        self, origins: Sequence[CatalogueOrigin], cache: CatalogueCache, clock: Callable[[], datetime]
-    ) -> None:
-        """Args: clock: the present, aware, UTC."""
+    def __init__(self, origins: Sequence[CatalogueOrigin], cache: CatalogueCache, clock: Clock) -> None:
         self._origins = origins
         self._cache = cache
         self._clock = clock

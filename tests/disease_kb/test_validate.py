@@ -112,6 +112,8 @@ def test_a_benign_label_may_open_an_entry_that_is_itself_about_something_benign(
     label = (LabelMapping("benign", "broad", "breast"),)
     assert codes_of(make_entry("a", "良性灰斑", "Benign grey spot", labels=label)) == []
     assert codes_of(make_entry("a", "灰斑", "Grey spot", labels=label)) == ["kb.rule.label_reassuring"]
+    normal = (LabelMapping("no_spot", "exact", "breast"),)
+    assert codes_of(make_entry("a", "良性灰斑", "Benign grey spot", labels=normal)) == ["kb.rule.label_reassuring"]
 
 
 def test_a_code_that_does_not_exist_is_found(make_entry: EntryFactory) -> None:

@@ -1,0 +1,8 @@
+"""All commands of ``medmesh-edge``. Their modules import nothing heavy, so that each command loads only its own."""
+
+from __future__ import annotations
+
+from edge_node.cli import cache, discover, joining, knowledge, recognise, releases, serve, settings
+from edge_node.cli.root import app
+
+__all__ = ["app", "cache", "discover", "joining", "knowledge", "recognise", "releases", "serve", "settings"]

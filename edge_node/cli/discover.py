@@ -1,0 +1,44 @@
+"""``discover``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edge_node.bootstrap import Edge
+from edge_node.cli.root import app
+from protocols.console import Console, command
+
+
+@command(app)
+async def discover(
+    console: Console,
+    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="How long to listen · 监听秒数")] = 3.0,
+    loopback: Annotated[bool, typer.Option("--loopback", help="This machine only · 仅本机")] = False,
+) -> None:
+    """List coordinators and peers on the local network, and which are trusted · 发现局域网内的协调端和节点."""
+    from edge_node.discovery.trust import assess
+
+    edge = Edge(console.home)
+    heard = await edge.browser("loopback" if loopback else edge.config.interfaces).listen(seconds)
+    fingerprint, probe = edge.probe()
+    found = await assess(heard, fingerprint, probe)
+
+    def human() -> None:
+        if not found:
+            console.line("Nothing was heard.", "没有发现任何服务。")
+            return
+        rows = [
+            [
+                f.announcement.role,
+                f"{f.announcement.host}:{f.announcement.port}",
+                f.announcement.id,
+                console.t("yes: this node's coordinator", "是：本节点的协调端") if f.trusted else console.t("no", "否"),
+            ]
+            for f in found
+        ]
+        headings = [console.t("Role", "角色"), console.t("Address", "地址"), "ID", console.t("Trusted", "可信")]
+        console.table(headings, rows)
+
+    console.answer({"seconds": seconds, "found": [f.document() for f in found]}, human)

@@ -1,0 +1,85 @@
+"""``recognise``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_node.bootstrap import Edge, LocalCache
+from edge_node.cli.root import app
+from edge_node.errors import EdgeError
+from protocols.console import Console, command
+
+if TYPE_CHECKING:
+    from protocols.manifest import ReleaseManifest
+
+
+@command(app)
+async def recognise(
+    console: Console,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...")],
+    disease: Annotated[str | None, typer.Option("--disease", help="Disease · 疾病")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="MODEL or MODEL@VERSION · 模型")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every model on this machine · 本机全部模型")] = False,
+    crop: Annotated[str | None, typer.Option("--crop", metavar="x,y,w,h", help="Region in pixels · 裁剪区域")] = None,
+    case: Annotated[str | None, typer.Option("--case", metavar="REF", help="Your own reference · 病例编号")] = None,
+) -> None:
+    """Recognise pictures on this machine and show the diagnosis aid · 识别图像并给出诊断参考."""
+    from edge_node.recognition.crop import parse_crop
+    from edge_node.recognition.failures import deciding
+
+    if (disease is None) is not every or (every and model is not None):
+        raise EdgeError("edge.recognise_what")
+    region = None if crop is None else parse_crop(crop)
+    edge = Edge(console.home)
+    async with edge.local() as local:
+        releases = await _releases(local, disease, model)
+        findings = await edge.recognition(local).recognise(images, releases, region, case)
+    last = deciding(findings.failures) if findings.failures else None
+    if findings.results:
+        from edge_node.cli.findings import print_findings
+
+        errors = [{"image": str(f.file), **f.document(console.language)["error"]} for f in findings.failures]
+        document = {"results": findings.results, "errors": errors}
+        console.answer(document, lambda: print_findings(console, findings.results))
+    for failure in findings.failures:
+        if failure is not last:
+            _report(console, failure)
+    if last is not None:
+        raise last
+
+
+async def _releases(local: LocalCache, disease: str | None, model: str | None) -> list[ReleaseManifest]:
+    """The manifests of the models to run, with every file that running them takes verified."""
+    from edge_node.cache.choice import choose_installed
+    from protocols.manifest import ReleaseManifest
+
+    installed = await local.store.installed()
+    if disease is not None:
+        chosen = [choose_installed(installed, disease, model)]
+    else:
+        chosen = [release for release in installed if release.active]
+        if not chosen:
+            raise EdgeError("edge.nothing_installed")
+    manifests = []
+    for release in chosen:
+        await local.artifacts.require([release.manifest])
+        manifest = ReleaseManifest.from_bytes(local.artifacts.path(release.manifest.sha256).read_bytes())
+        await local.artifacts.require([manifest.artifact(stage.sha256) for stage in manifest.stages])
+        manifests.append(manifest)
+    return manifests
+
+
+def _report(console: Console, failure: EdgeError) -> None:
+    """Name a picture that could not be read, on stderr; the last one ends the command and is reported there."""
+    if console.json:
+        sys.stderr.write(json.dumps(failure.document(console.language), ensure_ascii=False) + "\n")
+    else:
+        console.say(
+            f"Error [{failure.code}]: {failure.message('en')}\n{failure.remedy('en')}",
+            f"错误 [{failure.code}]: {failure.message('zh')}\n{failure.remedy('zh')}",
+        )

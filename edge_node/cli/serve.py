@@ -1,0 +1,66 @@
+"""``serve``: the background agent."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import sys
+from typing import Any
+
+from edge_node.bootstrap import Edge
+from edge_node.cli.root import app
+from protocols.console import Console, command
+
+_TEXTS = {
+    "ready": ("Watching for news from {coordinator}.", "正在等待 {coordinator} 的通知。"),
+    "connected": ("Connected to the coordinator.", "已连接协调端。"),
+    "disconnected": ("No line to the coordinator; next try in {retry_s} s.", "与协调端断开，{retry_s} 秒后重试。"),
+    "notice": ("The coordinator's list is at number {serial}.", "协调端列表为第 {serial} 号。"),
+    "catalogue": ("List number {serial} fetched.", "已取得第 {serial} 号列表。"),
+    "updated": ("{release} is now in use for {disease}.", "{disease} 现使用 {release}。"),
+    "knowledge": ("The knowledge base is now version {version}.", "疾病知识库已更新到 {version}。"),
+    "failed": ("{message} {remedy}", "{message}{remedy}"),
+    "stopped": ("Stopped.", "已停止。"),
+}
+
+
+@command(app)
+async def serve(console: Console) -> None:
+    """Listen for new releases and keep the models in use up to date, until stopped · 后台运行并自动更新."""
+    from edge_node.agent.agent import Agent
+
+    def emit(event: str, details: dict[str, Any]) -> None:
+        english, chinese = _TEXTS[event]
+        text = console.t(english, chinese).format_map(details)
+        console.answer({"event": event, **details}, lambda: console.line(text, text))
+
+    edge = Edge(console.home)
+    identity, kept = edge.identity(), edge.kept_catalogue()
+    async with edge.online() as online:
+        agent = Agent(
+            edge.gateway(),
+            online.puller,
+            emit,
+            language=console.language,
+            seen_serial=-1 if kept is None else kept.catalogue.serial,
+            auto_update=edge.config.auto_update,
+            sleep=asyncio.sleep,
+            chance=random.random,
+        )
+        emit("ready", {"node": identity.node, "coordinator": identity.coordinator})
+        await _until_stopped(asyncio.ensure_future(agent.run()))
+    emit("stopped", {})
+
+
+async def _until_stopped(task: asyncio.Task[None]) -> None:
+    """Run until the task fails or somebody asks to stop."""
+    loop = asyncio.get_running_loop()
+    if sys.platform != "win32":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not task.cancelled():
+            raise

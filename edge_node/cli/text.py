@@ -1,0 +1,39 @@
+"""Small pieces of human text that several commands share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from protocols.console import Console
+
+if TYPE_CHECKING:
+    from edge_node.transfer.feed import Snapshot
+
+_STEP = 1000
+
+
+def size_text(size_bytes: int) -> str:
+    """A size for people: ``22.4 MB``."""
+    value, unit = float(size_bytes), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < _STEP:
+            break
+        value, unit = value / _STEP, larger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def time_text(time: datetime) -> str:
+    """A time in the machine's zone, to the minute."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def say_if_stale(console: Console, snapshot: Snapshot) -> None:
+    """Tell that the list is an old one, and why."""
+    if snapshot.failure is None:
+        return
+    when = time_text(snapshot.fetched)
+    console.say(
+        f"The list is as of {when}: {snapshot.failure.message('en')}",
+        f"列表截至 {when}：{snapshot.failure.message('zh')}",
+    )

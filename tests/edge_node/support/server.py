@@ -1,0 +1,123 @@
+"""The simulator over real HTTPS on loopback, in a thread: for whole commands in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from protocols.invite import Invite
+from tests.edge_node.support.authority import TestAuthority
+from tests.edge_node.support.releases import Simulator
+
+_BLOCK = 16 * 1024
+
+
+class CoordinatorServer:
+    """What the server does, and what it saw."""
+
+    def __init__(self, simulator: Simulator, authority: TestAuthority) -> None:
+        self.simulator = simulator
+        self.authority = authority
+        self.url = ""
+        self.token = "one-time-token"
+        self.ca_pem = authority.pem
+        self.entries: dict[str, Any] = {}
+        self.kb_version = "online-1"
+        self.requests: list[tuple[str, str | None]] = []  # path, Range
+        self.pause_s = 0.0  # between blocks of an artifact
+        self.answer_delay_s = 0.0
+
+    @property
+    def invite(self) -> str:
+        return Invite((self.url,), self.authority.fingerprint, self.token).encode()
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        if path == "/v1/ca.pem":
+            return 200, self.ca_pem.encode()
+        if path == "/v1/catalogue":
+            return 200, json.dumps(self.simulator.catalogue()).encode()
+        if path.startswith("/v1/artifacts/"):
+            data = self.simulator.artifact(path.removeprefix("/v1/artifacts/"))
+            return (404, _error("none")) if data is None else (200, data)
+        if path.startswith("/v1/kb/entries/"):
+            entry = self.entries.get(path.removeprefix("/v1/kb/entries/"))
+            if entry is not None:
+                return 200, json.dumps({"kb_version": self.kb_version, "entry": entry}).encode()
+        return 404, _error("none")
+
+    def enrol(self, request: dict[str, str]) -> tuple[int, bytes]:
+        if request["token"] != self.token:
+            return 403, _error("The invite was used before.")
+        answer = {
+            "node": "node-1",
+            "certificate": self.authority.sign_request(request["csr"]),
+            "coordinator": "Simulated coordinator",
+            "node_url": self.simulator.node_url,
+        }
+        return 200, json.dumps(answer).encode()
+
+
+def _error(message: str) -> bytes:
+    return json.dumps({"error": {"code": "test", "message": message, "remedy": "Ask for a new one."}}).encode()
+
+
+@contextmanager
+def serving(simulator: Simulator, authority: TestAuthority, folder: Path) -> Iterator[CoordinatorServer]:
+    """Serve on a free port of loopback until the block is left."""
+    server = CoordinatorServer(simulator, authority)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            asked = self.headers.get("Range")
+            server.requests.append((self.path, asked))
+            time.sleep(server.answer_delay_s)
+            status, data = server.get(self.path)
+            headers = {}
+            if asked and status == 200:
+                start = int(asked.removeprefix("bytes=").rstrip("-"))
+                headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+                status, data = 206, data[start:]
+            self._send(status, data, headers)
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self._send(*server.enrol(json.loads(body)), {})
+
+        def _send(self, status: int, data: bytes, headers: dict[str, str]) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            try:
+                for start in range(0, len(data), _BLOCK):
+                    self.wfile.write(data[start : start + _BLOCK])
+                    time.sleep(server.pause_s)
+            except OSError:
+                self.close_connection = True
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.handle_error = lambda *_: None  # type: ignore[method-assign]  # killed clients are part of the tests
+    http.socket = authority.server_context(folder).wrap_socket(
+        http.socket, server_side=True, do_handshake_on_connect=False
+    )
+    server.url = f"https://127.0.0.1:{http.server_address[1]}"
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()
