@@ -27,11 +27,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from protocols.errors import Language, MedMeshError
+from protocols.notice import NOTICE
 
-NOTICE: dict[Language, str] = {
-    "en": "Research use only. Not a medical device; not for diagnosis without a clinician.",
-    "zh": "仅供研究使用。不是医疗器械；不能代替临床医生诊断。",
-}
+__all__ = ["NOTICE", "Console", "command", "default_home", "default_language", "fail", "run"]
 
 
 @dataclass

@@ -7,7 +7,9 @@ A decoded pixel must not depend on who decodes it, so everything that touches pi
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
 from protocols.errors import ProtocolError
 
@@ -24,6 +26,11 @@ PREPARE_VERSION = 1
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")  # EPS and its like must never reach an interpreter
 MAX_PIXELS = 40_000_000
 MIN_EDGE_PX = 16
+# What Pillow's decoders are known to raise for damaged data, beside its own UnidentifiedImageError (an OSError).
+DECODING_ERRORS = (
+    *(OSError, ValueError, SyntaxError, EOFError, MemoryError, OverflowError, TypeError, IndexError, KeyError),
+    *(struct.error, zlib.error),
+)
 
 TURNS = {  # EXIF orientation -> what makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -100,7 +107,7 @@ def open_image(source: Path | bytes, *, first_frame: bool = False) -> Iterator[I
                 image = Image.open(stream, formats=FORMATS)
         except Image.DecompressionBombError as error:
             raise ImageError("image.too_large", megapixels="> 100", limit=MAX_PIXELS // 1_000_000) from error
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
+        except DECODING_ERRORS as error:
             raise ImageError("image.unreadable") from error
         width, height = image.size
         if width * height > MAX_PIXELS:
@@ -181,7 +188,7 @@ def prepare(image: Image.Image, spec: InputSpec, crop: Box | None = None) -> NDA
             Image.Resampling.LANCZOS,
             box=(left * across, top * down, right * across, bottom * down),
         )
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+    except DECODING_ERRORS as error:
         raise ImageError("image.unreadable") from error
     if turn in TURNS:
         small = small.transpose(TURNS[turn])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from coordinator.store.blobs import FolderBlobs
-from protocols.imaging import TURNS, ImageError, open_image, orientation, to_rgb
+from protocols.imaging import DECODING_ERRORS, TURNS, ImageError, open_image, orientation, to_rgb
 
 LOSSLESS_EDGE_PX = 1200  # below, a node decodes at full size too, so the kept copy gives identical model input
 KEPT_SHORT_EDGE_PX = 640
@@ -82,10 +82,11 @@ def upright(image: Image.Image) -> Image.Image:
     else:
         target = full
     try:
+        image.load()
         picture = to_rgb(image)
         if target != picture.size and target[0] < full[0]:
             picture = picture.resize(target, Image.Resampling.LANCZOS)
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+    except DECODING_ERRORS as error:
         raise ImageError("image.unreadable") from error
     if turn in TURNS:
         picture = picture.transpose(TURNS[turn])

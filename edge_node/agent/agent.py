@@ -66,22 +66,23 @@ class Agent:
         emit: Emit,
         *,
         language: Language,
-        seen_serial: int,
+        kept_serial: int | None,
         auto_update: bool,
         sleep: Callable[[float], Awaitable[None]],
         chance: Callable[[], float],
     ) -> None:
-        """Args: seen_serial: of the kept catalogue, -1 without one. chance: uniform in 0..1."""
+        """Args: kept_serial: of the kept catalogue, if there is one. chance: uniform in 0..1."""
         self._gateway = gateway
         self._updates = updates
         self._emit = emit
         self._language: Language = language
-        self._seen = seen_serial
-        self._heard = seen_serial
+        self._kept = kept_serial
+        self._heard = -1
         self._auto_update = auto_update
         self._sleep = sleep
         self._chance = chance
         self._news = asyncio.Event()
+        self._is_ready = False
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -101,14 +102,25 @@ class Agent:
             except MedMeshError as error:
                 failures += 1
                 wait_s = delay_s(failures, self._chance())
+                self._ready(online=False)
                 self._emit("disconnected", {"code": error.code, "retry_s": round(wait_s, 1)})
                 await self._sleep(wait_s)
 
     def _hear(self, serial: int) -> None:
-        self._emit("notice", {"serial": serial, "new": serial > self._seen})
-        if serial > self._seen:
-            self._heard = max(self._heard, serial)
+        """Take note of a serial. The first one is always looked into: models may have stayed behind an old list."""
+        known = self._heard if self._is_ready else serial if self._kept is None else self._kept
+        news = serial > known
+        self._ready(online=True)
+        if news:
+            self._emit("notice", {"serial": serial})
+        if serial > self._heard:
+            self._heard = serial
             self._news.set()
+
+    def _ready(self, *, online: bool) -> None:
+        if not self._is_ready:
+            self._is_ready = True
+            self._emit("ready", {"online": online})
 
     async def _work(self) -> None:
         failures = 0
@@ -121,7 +133,6 @@ class Agent:
             except (
                 ReleaseRefusedError
             ) as error:  # another try would end the same; the next notice may bring a better one
-                self._seen = self._heard
                 self._emit("failed", error.document(self._language)["error"])
             except MedMeshError as error:
                 failures += 1
@@ -132,12 +143,10 @@ class Agent:
 
     async def _take_in(self) -> None:
         snapshot = await self._updates.refresh()
-        serial = snapshot.catalogue.serial
-        self._emit("catalogue", {"serial": serial})
+        self._emit("catalogue", {"serial": snapshot.catalogue.serial})
         if self._auto_update:
             for release in await self._updates.update_installed(snapshot):
                 self._emit("updated", {"disease": release.disease, "release": release.name})
             if await self._updates.update_knowledge(snapshot):
                 knowledge = snapshot.catalogue.knowledge
                 self._emit("knowledge", {"version": knowledge.version if knowledge else None})
-        self._seen = max(self._seen, serial)

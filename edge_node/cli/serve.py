@@ -30,25 +30,27 @@ async def serve(console: Console) -> None:
     """Listen for new releases and keep the models in use up to date, until stopped · 后台运行并自动更新."""
     from edge_node.agent.agent import Agent
 
+    edge = Edge(console.home)
+    identity, kept = edge.identity(), edge.kept_catalogue()
+
     def emit(event: str, details: dict[str, Any]) -> None:
+        if event == "ready":
+            details = {"node": identity.node, "coordinator": identity.coordinator, **details}
         english, chinese = _TEXTS[event]
         text = console.t(english, chinese).format_map(details)
         console.answer({"event": event, **details}, lambda: console.line(text, text))
 
-    edge = Edge(console.home)
-    identity, kept = edge.identity(), edge.kept_catalogue()
     async with edge.online() as online:
         agent = Agent(
             edge.gateway(),
             online.puller,
             emit,
             language=console.language,
-            seen_serial=-1 if kept is None else kept.catalogue.serial,
+            kept_serial=None if kept is None else kept.catalogue.serial,
             auto_update=edge.config.auto_update,
             sleep=asyncio.sleep,
             chance=random.random,
         )
-        emit("ready", {"node": identity.node, "coordinator": identity.coordinator})
         await _until_stopped(asyncio.ensure_future(agent.run()))
     emit("stopped", {})
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from edge_node.knowledge.lookup import Answer
 from edge_node.recognition.recogniser import Recognition
-from protocols.console import NOTICE
 from protocols.imaging import Quality
 from protocols.manifest import Label, QualityLimits, ReleaseManifest
+from protocols.notice import NOTICE
 
 MAX_BLUR = 99.0
 _DEFAULT_REASON = "released without an entry in the disease knowledge base"

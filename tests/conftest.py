@@ -1,0 +1,18 @@
+"""Fixtures for all tests: the research data where it is, a home, a random backbone converted once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def data_folder(name: str) -> Path:
+    """A research data set, or a skip that says where it was looked for."""
+    folder = Path(os.environ.get("MEDMESH_DATA", ROOT.parent / "shared" / "data")) / name
+    if not folder.is_dir():
+        pytest.skip(f"research data set {name} is not at {folder}; set MEDMESH_DATA")
+    return folder

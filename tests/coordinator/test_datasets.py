@@ -1,0 +1,177 @@
+"""Importing training sets: what is kept, what is refused, and that nothing is half done."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from coordinator.bootstrap import Coordinator, initialise, open_coordinator
+from coordinator.config import Config
+from coordinator.errors import CoordinatorError
+from coordinator.intake.datasets import Datasets, ImportOptions
+from disease_kb.seeding import open_or_build
+from tests.support.engine import InlineEngine
+from tests.support.pictures import noise, write_set
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+async def coordinator(tmp_path: Path) -> AsyncIterator[Coordinator]:
+    await initialise(tmp_path / "home", Config("Test", 1))
+    async with open_coordinator(tmp_path / "home") as opened:
+        yield opened
+
+
+async def add(coordinator: Coordinator, source: Path, **options: object) -> dict:
+    datasets = Datasets(coordinator.database, coordinator.home, InlineEngine())
+    chosen = ImportOptions(**{"disease": "malaria", "name": "malaria", **options})  # type: ignore[arg-type]
+    async with await open_or_build(coordinator.home.root) as knowledge:
+        return await datasets.add(source, chosen, knowledge, NOW, lambda done, total: None)
+
+
+async def test_import_reports_and_maps_classes(coordinator: Coordinator, tmp_path: Path) -> None:
+    report = await add(coordinator, write_set(tmp_path / "set", 6))
+    assert report["accepted"] == 12 and report["classes"] == {"parasitized": 6, "uninfected": 6}
+    assert report["labels"]["parasitized"]["entry"] == "malaria"
+    assert report["labels"]["uninfected"] == {"entry": "normal-blood-cell", "kind": "normal", "how": report["labels"]["uninfected"]["how"]}
+    assert {w["code"] for w in report["warnings"]} == {"intake.few_images", "intake.small_images"}
+
+
+async def test_second_import_adds_only_what_is_new(coordinator: Coordinator, tmp_path: Path) -> None:
+    await add(coordinator, write_set(tmp_path / "set", 6))
+    report = await add(coordinator, write_set(tmp_path / "set", 8))
+    assert report["already_present"] == 12
+    shown = await Datasets(coordinator.database, coordinator.home, InlineEngine()).show("malaria")
+    assert shown["images"] == 16
+
+
+async def test_bad_files_are_rejected_one_by_one(coordinator: Coordinator, tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", 6)
+    good = (folder / "uninfected" / "0.png").read_bytes()
+    bad = {
+        "text.png": b"hello",
+        "empty.jpg": b"",
+        "cut.png": good[:-600],
+        "black.png": _png(Image.new("RGB", (64, 64))),
+        "mask.png": _png(Image.effect_noise((64, 64), 99).convert("1")),
+        "tiny.png": _png(Image.new("RGB", (8, 8), "red")),
+    }
+    for name, data in bad.items():
+        (folder / "uninfected" / name).write_bytes(data)
+    (folder / "groups.csv").unlink()
+    report = await add(coordinator, folder)
+    assert {r["file"].split("/")[1]: r["code"] for r in report["rejected"]} == {
+        "text.png": "image.unreadable",
+        "empty.jpg": "image.unreadable",
+        "cut.png": "image.unreadable",
+        "black.png": "image.blank",
+        "mask.png": "image.mask",
+        "tiny.png": "image.too_small",
+    }
+    assert report["accepted"] == 12
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+async def test_duplicates_conflicts_and_near_duplicates(coordinator: Coordinator, tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", 6)
+    (folder / "groups.csv").unlink()
+    source = folder / "uninfected" / "0.png"
+    (folder / "uninfected" / "copy.png").write_bytes(source.read_bytes())
+    (folder / "uninfected" / "both.png").write_bytes(_png(noise(777)))
+    (folder / "parasitized" / "both.png").write_bytes(_png(noise(777)))
+    with Image.open(folder / "uninfected" / "3.png") as picture:
+        picture.save(folder / "uninfected" / "near.jpg", quality=95, subsampling=0)
+    report = await add(coordinator, folder)
+    assert report["exact_duplicates"] == [["uninfected/0.png", "uninfected/copy.png"]]
+    assert report["label_conflicts"] == [["parasitized/both.png", "uninfected/both.png"]]
+    assert report["near_duplicates"] == [["uninfected/3.png", "uninfected/near.jpg"]]
+    samples = await Datasets(coordinator.database, coordinator.home, InlineEngine()).samples("malaria")
+    by_file = {s.file: s for s in samples}
+    assert by_file["uninfected/3.png"].group == by_file["uninfected/near.jpg"].group
+    assert "uninfected/both.png" not in by_file
+
+
+async def test_kept_copies_hold_no_metadata(coordinator: Coordinator, tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", 6)
+    (folder / "groups.csv").unlink()
+    exif = Image.Exif()
+    exif[0x010E] = "Patient Zhang San"
+    exif[0x0112] = 6
+    noise(5, 90).save(folder / "uninfected" / "named.jpg", exif=exif, comment=b"Ward 7")
+    await add(coordinator, folder)
+    samples = await Datasets(coordinator.database, coordinator.home, InlineEngine()).samples("malaria")
+    kept = [Datasets(coordinator.database, coordinator.home, InlineEngine()).image_path(s.sha256) for s in samples]
+    for path in kept:
+        data = path.read_bytes()
+        assert b"Zhang" not in data and b"Ward 7" not in data
+        with Image.open(path) as picture:
+            assert not picture.getexif()
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"name": "Bad Name"}, "dataset.bad_name"),
+        ({"disease": ""}, "dataset.bad_name"),
+        ({"groups_csv": Path("nowhere.csv")}, "file.not_found"),
+    ],
+)
+async def test_refused_import_leaves_nothing(
+    coordinator: Coordinator, tmp_path: Path, options: dict, code: str
+) -> None:
+    with pytest.raises(CoordinatorError) as caught:
+        await add(coordinator, write_set(tmp_path / "set", 4), **options)
+    assert caught.value.code == code
+    assert await Datasets(coordinator.database, coordinator.home, InlineEngine()).list() == []
+    assert not list(coordinator.home.base.glob("import-*"))
+
+
+async def test_other_disease_and_other_classes_are_refused(coordinator: Coordinator, tmp_path: Path) -> None:
+    await add(coordinator, write_set(tmp_path / "set", 4))
+    with pytest.raises(CoordinatorError) as caught:
+        await add(coordinator, tmp_path / "set", disease="pneumonia")
+    assert caught.value.code == "dataset.other_disease"
+    other = write_set(tmp_path / "other", 4, first_seed=50)
+    (other / "parasitized").rename(other / "gametocyte")
+    (other / "groups.csv").unlink()
+    with pytest.raises(CoordinatorError) as caught:
+        await add(coordinator, other)
+    assert caught.value.code == "dataset.other_classes"
+
+
+async def test_removing_a_group_takes_its_images(coordinator: Coordinator, tmp_path: Path) -> None:
+    await add(coordinator, write_set(tmp_path / "set", 6, groups=3))
+    datasets = Datasets(coordinator.database, coordinator.home, InlineEngine())
+    gone = [s for s in await datasets.samples("malaria") if s.group == "patient-0-1"]
+    answer = await datasets.remove("malaria", "patient-0-1")
+    assert answer["removed"] == len(gone) == 4
+    assert not any(datasets.image_path(s.sha256).exists() for s in gone)
+    with pytest.raises(CoordinatorError) as caught:
+        await datasets.remove("malaria", "patient-0-1")
+    assert caught.value.code == "dataset.unknown_group"
+
+
+async def test_labelling_by_hand(coordinator: Coordinator, tmp_path: Path) -> None:
+    await add(coordinator, write_set(tmp_path / "set", 4))
+    datasets = Datasets(coordinator.database, coordinator.home, InlineEngine())
+    async with await open_or_build(coordinator.home.root) as knowledge:
+        shown = await datasets.label("malaria", "parasitized", "pneumonia", knowledge)
+        assert shown["labels"]["parasitized"] == {"entry": "pneumonia", "kind": "disease", "how": "confirmed"}
+        for label, entry, code in (
+            ("parasitized", "no-such-entry", "dataset.unknown_entry"),
+            ("nobody", "malaria", "dataset.unknown_label"),
+        ):
+            with pytest.raises(CoordinatorError) as caught:
+                await datasets.label("malaria", label, entry, knowledge)
+            assert caught.value.code == code

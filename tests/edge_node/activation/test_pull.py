@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from disease_kb import replica as replica_format
+from disease_kb.seeding import seed_entries
+from edge_node.activation.self_test import self_test
+from edge_node.errors import EdgeError, ReleaseRefusedError, SourceError
+from edge_node.transfer.fetcher import Source
+from protocols.artifacts import Artifact
+from protocols.errors import MedMeshError, ProtocolError
+from protocols.manifest import Golden
+from protocols.pipeline import Pipelines
+from tests.edge_node.support.node import ColourRunner, Node, running
+from tests.edge_node.support.releases import BLUE, HEAD, RED, TRUNK, Simulator, expected_scores, make_release
+
+
+async def pull(node: Node, disease: str = "malaria", model: str | None = None) -> bool:
+    snapshot = await node.feed.refresh()
+    release = node.puller.choose(snapshot, disease, model)
+    return (await node.puller.pull(snapshot, release, lambda _: None)).already_cached
+
+
+async def test_pull_brings_a_release_into_use_and_then_says_that_it_is_cached(tmp_path: Path) -> None:
+    async with running(Simulator([make_release()]), tmp_path) as node:
+        assert not await pull(node)
+        assert await node.active() == ["malaria@1"]
+        sent = node.source.sent
+        assert await pull(node)
+        assert node.source.sent == sent
+
+
+async def test_a_second_disease_on_the_same_trunk_costs_its_head_only(tmp_path: Path) -> None:
+    simulator = Simulator([make_release(), make_release("skin")])
+    async with running(simulator, tmp_path) as node:
+        await pull(node)
+        before = node.source.sent
+        await pull(node, "skin")
+        skin = simulator.releases[1]
+        assert node.source.sent - before == len(skin.manifest_bytes)  # these two even share the head
+        assert await node.active() == ["malaria@1", "skin@1"]
+
+
+async def test_pull_takes_the_newest_version_or_the_one_named(tmp_path: Path) -> None:
+    async with running(Simulator([make_release(version=v) for v in (1, 2)]), tmp_path) as node:
+        await pull(node)
+        assert await node.active() == ["malaria@2"]
+        await pull(node, model="malaria@1")
+        assert await node.active() == ["malaria@1"]
+        assert [(r.name, r.active) for r in await node.store.installed()] == [("malaria@1", True), ("malaria@2", False)]
+
+
+@pytest.mark.parametrize(
+    ("disease", "model", "code"),
+    [
+        ("gout", None, "edge.disease_unknown"),
+        ("skin", None, "edge.model_choice"),
+        ("skin", "gout", "edge.model_unknown"),
+        ("skin", "a@7", "edge.model_unknown"),
+        ("skin", "A b", "release.bad_name"),
+    ],
+)
+async def test_choosing_what_is_not_there_is_a_clear_error(
+    tmp_path: Path, disease: str, model: str | None, code: str
+) -> None:
+    simulator = Simulator([make_release(), make_release("skin", model="a"), make_release("skin", model="b")])
+    async with running(simulator, tmp_path) as node:
+        with pytest.raises(MedMeshError) as caught:
+            await pull(node, disease, model)
+        assert caught.value.code == code
+
+
+async def test_a_release_that_fails_its_self_test_leaves_the_former_one_in_use(tmp_path: Path) -> None:
+    simulator = Simulator([make_release()])
+    async with running(simulator, tmp_path) as node:
+        await pull(node)
+        simulator.publish(make_release(version=2, created="2026-03-01"))
+        node.runner.bias = 5.0
+        with pytest.raises(ReleaseRefusedError) as caught:
+            await pull(node)
+        assert caught.value.code == "release.self_test_failed"
+        assert await node.active() == ["malaria@1"]
+        node.runner.bias = 0.0
+        await pull(node)
+        assert await node.active() == ["malaria@2"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"disease": "gout"}, "edge.release_not_as_listed"),
+        ({"version": 9}, "edge.release_not_as_listed"),
+        ({"least_node_version": "99"}, "manifest.node_too_old"),
+        ({"golden": Golden(Artifact.of("trunk", TRUNK).sha256, ((0.5, 0.5),))}, "release.self_test_failed"),
+        ({"golden": Golden(Artifact.of("head", HEAD).sha256, ((0.5, 0.5),))}, "release.self_test_failed"),
+    ],
+)
+async def test_a_manifest_that_does_not_fit_is_refused(tmp_path: Path, changes: dict[str, object], code: str) -> None:
+    honest, other = make_release(), make_release(**changes)  # type: ignore[arg-type]
+    simulator = Simulator([honest])
+    async with running(simulator, tmp_path) as node:
+        listed = other.listed() | {"disease": "malaria", "model": "malaria", "version": 1, "release": "malaria@1"}
+        other.listed = lambda: listed  # type: ignore[method-assign]
+        simulator.releases = [other]
+        with pytest.raises(ReleaseRefusedError) as caught:
+            await pull(node)
+        assert caught.value.code == code
+        assert await node.active() == []
+
+
+async def test_artifacts_other_than_those_listed_are_refused_before_they_are_fetched(tmp_path: Path) -> None:
+    release = make_release()
+    listed = release.listed()
+    listed["artifacts"][0]["size"] += 1
+    release.listed = lambda: listed  # type: ignore[method-assign]
+    async with running(Simulator([release]), tmp_path) as node:
+        with pytest.raises(ReleaseRefusedError) as caught:
+            await pull(node)
+        assert caught.value.details["field"] == "artifacts"
+        assert node.source.sent == len(release.manifest_bytes)
+
+
+async def test_damaged_bytes_leave_the_former_release_in_use(tmp_path: Path) -> None:
+    simulator = Simulator([make_release()])
+    async with running(simulator, tmp_path) as node:
+        await pull(node)
+        newer = make_release(version=2, padding=b"statistics" * 100)
+        simulator.publish(newer)
+        padding = newer.manifest.artifacts[-1]
+        simulator.replaced[padding.sha256] = b"x" * padding.size_bytes
+        with pytest.raises(SourceError):
+            await pull(node)
+        assert await node.active() == ["malaria@1"]
+        assert not node.cache.path(padding.sha256).exists()
+
+
+async def test_a_malformed_manifest_is_refused(tmp_path: Path) -> None:
+    release = make_release()
+    broken = release.manifest_bytes.replace(b'"temperature":1.0', b'"temperature":NaN')
+    listed = release.listed()
+    artifact = Artifact.of("manifest", broken)
+    listed["manifest"] = {"sha256": artifact.sha256, "size": artifact.size_bytes}
+    release.listed = lambda: listed  # type: ignore[method-assign]
+    release.files[artifact.sha256] = broken
+    async with running(Simulator([release]), tmp_path) as node:
+        with pytest.raises(ProtocolError) as caught:
+            await pull(node)
+        assert caught.value.code == "manifest.malformed"
+
+
+async def test_an_altered_file_is_noticed_and_fetched_again(tmp_path: Path) -> None:
+    async with running(Simulator([make_release()]), tmp_path) as node:
+        await pull(node)
+        path = node.cache.path(Artifact.of("trunk", TRUNK).sha256)
+        path.write_bytes(b"altered" + TRUNK[7:])
+        before = node.source.sent
+        await pull(node)
+        assert node.source.sent - before == len(TRUNK)
+        assert path.read_bytes() == TRUNK
+
+
+async def test_superseded_files_go_and_files_of_a_listed_release_stay(tmp_path: Path) -> None:
+    versions = [make_release(version=v, padding=bytes([v]) * 500) for v in (1, 2, 3)]
+    simulator = Simulator([versions[0]])
+    async with running(simulator, tmp_path) as node:
+        for release in versions:
+            simulator.releases = [release]
+            await pull(node)
+        kept = [node.cache.path(v.manifest.artifacts[-1].sha256).exists() for v in versions]
+        assert kept == [False, True, True]  # the previous version stays for going back
+
+
+async def test_update_installed_updates_what_is_in_use_and_nothing_else(tmp_path: Path) -> None:
+    simulator = Simulator([make_release(), make_release("skin")])
+    async with running(simulator, tmp_path) as node:
+        await pull(node)
+        simulator.publish(make_release(version=2), make_release("skin", version=2))
+        done = await node.puller.update_installed(await node.feed.refresh())
+        assert [r.name for r in done] == ["malaria@2"]
+        assert await node.active() == ["malaria@2"]
+        assert await node.puller.update_installed(await node.feed.refresh()) == []
+
+
+async def test_update_installed_goes_on_after_a_failure_and_then_tells_of_it(tmp_path: Path) -> None:
+    simulator = Simulator([make_release(), make_release("skin")])
+    async with running(simulator, tmp_path) as node:
+        await pull(node)
+        await pull(node, "skin")
+        simulator.publish(make_release(version=2, least_node_version="9"), make_release("skin", version=2))
+        with pytest.raises(ReleaseRefusedError):
+            await node.puller.update_installed(await node.feed.refresh())
+        assert await node.active() == ["malaria@1", "skin@2"]
+
+
+async def test_the_replica_comes_along_once(tmp_path: Path) -> None:
+    data = replica_format.build(seed_entries()[:3])
+    simulator = Simulator([make_release()], (data, "kb-1"))
+    async with running(simulator, tmp_path) as node:
+        await pull(node)
+        assert (tmp_path / "kb.sqlite").exists()
+        assert not await node.puller.update_knowledge(await node.feed.refresh())
+        simulator.knowledge = (replica_format.build(seed_entries()[:4]), "kb-2")
+        assert await node.puller.update_knowledge(await node.feed.refresh())
+
+
+async def test_a_broken_replica_does_not_stop_the_model(tmp_path: Path) -> None:
+    simulator = Simulator([make_release()], (b"not a replica", "kb-1"))
+    async with running(simulator, tmp_path) as node:
+        snapshot = await node.feed.refresh()
+        pulled = await node.puller.pull(snapshot, node.puller.choose(snapshot, "malaria", None), lambda _: None)
+        assert await node.active() == ["malaria@1"]
+        assert pulled.knowledge_failure is not None
+        assert pulled.knowledge_failure.code == "kb.replica.not_one"
+
+
+async def test_a_source_that_is_gone_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    def none(_: Source) -> list[Source]:
+        return []
+
+    async with running(Simulator([make_release()]), tmp_path, none) as node:
+        with pytest.raises(EdgeError) as caught:
+            await pull(node)
+        assert caught.value.code == "edge.no_source"
+        assert await node.store.installed() == []
+
+
+def test_self_test_with_the_real_runtime(tmp_path: Path) -> None:
+    release = make_release()
+    for sha256, data in release.files.items():
+        (tmp_path / sha256).write_bytes(data)
+    self_test(release.manifest, tmp_path / release.manifest.golden.sha256, Pipelines(lambda s: tmp_path / s))
+
+
+def test_self_test_accepts_small_differences_and_refuses_larger_ones(tmp_path: Path) -> None:
+    release = make_release()
+    golden = tmp_path / "golden.png"
+    golden.write_bytes(release.files[release.manifest.golden.sha256])
+    self_test(release.manifest, golden, ColourRunner(bias=0.01))
+    with pytest.raises(ReleaseRefusedError):
+        self_test(release.manifest, golden, ColourRunner(bias=3.0))
+    with pytest.raises(ReleaseRefusedError):
+        self_test(release.manifest, golden, ColourRunner(bias=np.nan))
+
+
+def test_the_made_up_expectations_are_distinct() -> None:
+    assert expected_scores(RED)[0] > 0.9 > 0.1 > expected_scores(BLUE)[0]

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from edge_node.agent.agent import Agent
+from edge_node.agent.backoff import FIRST_S, MOST_S, delay_s
+from edge_node.errors import ReleaseRefusedError, UnreachableError
+from edge_node.transfer.catalogue import Catalogue, CatalogueRelease
+from edge_node.transfer.feed import Snapshot
+from protocols.artifacts import canonical_json
+from tests.edge_node.support.node import NOW
+from tests.edge_node.support.releases import Simulator, make_release
+
+
+def test_delays_double_are_spread_and_end() -> None:
+    assert [delay_s(n, 1.0) for n in (1, 2, 3)] == [FIRST_S, 2 * FIRST_S, 4 * FIRST_S]
+    assert delay_s(3, 0.0) == 2 * FIRST_S
+    assert delay_s(10_000, 1.0) == MOST_S
+
+
+class ScriptedGateway:
+    """Each session sends its serials, then breaks; after the last one nothing ever comes."""
+
+    def __init__(self, *sessions: list[int]) -> None:
+        self._sessions = list(sessions)
+        self.opened = 0
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncIterator[int]]:
+        self.opened += 1
+        yield self._serials(self._sessions.pop(0) if self._sessions else None)
+
+    async def _serials(self, serials: list[int] | None) -> AsyncIterator[int]:
+        for serial in serials or []:
+            yield serial
+            await asyncio.sleep(0)
+        if serials is None:
+            await asyncio.Event().wait()
+        raise UnreachableError("edge.gateway_unreachable", url="memory")
+
+
+class SimulatedUpdates:
+    """A coordinator with one release, and failures to come."""
+
+    def __init__(self, serial: int, *failures: Exception) -> None:
+        self.simulator = Simulator([make_release(version=serial)], serial=serial)
+        self.failures = list(failures)
+        self.refreshed = self.installed = 0
+
+    async def refresh(self) -> Snapshot:
+        self.refreshed += 1
+        return Snapshot(Catalogue.from_bytes(canonical_json(self.simulator.catalogue())), NOW)
+
+    async def update_installed(self, snapshot: Snapshot) -> list[CatalogueRelease]:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.installed += 1
+        return list(snapshot.catalogue.releases)
+
+    async def update_knowledge(self, snapshot: Snapshot) -> bool:
+        return False
+
+
+async def run(gateway: ScriptedGateway, updates: SimulatedUpdates, **options: Any) -> list[tuple[str, dict[str, Any]]]:
+    events: list[tuple[str, dict[str, Any]]] = []
+
+    async def no_sleep(_: float) -> None:
+        await asyncio.sleep(0)
+
+    settings: dict[str, Any] = {"kept_serial": 1, "auto_update": True, "language": "en"} | options
+    agent = Agent(
+        gateway,
+        updates,
+        lambda event, details: events.append((event, details)),
+        sleep=no_sleep,
+        chance=lambda: 0.5,
+        **settings,
+    )
+    task = asyncio.create_task(agent.run())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return events
+
+
+async def test_a_newer_serial_updates_the_models_in_use() -> None:
+    updates = SimulatedUpdates(2)
+    events = await run(ScriptedGateway([2, 2]), updates)
+    assert [e for e, _ in events].count("notice") == 1
+    assert ("notice", {"serial": 2}) in events
+    assert ("updated", {"disease": "malaria", "release": "malaria@2"}) in events
+    assert updates.installed == 1
+
+
+async def test_the_first_serial_is_looked_into_and_its_repetition_costs_nothing() -> None:
+    updates = SimulatedUpdates(1)
+    events = await run(ScriptedGateway([1, 1, 0], [1]), updates)
+    assert updates.refreshed == 1
+    assert "notice" not in [e for e, _ in events]
+
+
+async def test_ready_comes_once_when_it_is_known_whether_the_coordinator_is_there() -> None:
+    online = await run(ScriptedGateway([3, 4]), SimulatedUpdates(4), kept_serial=None)
+    assert [(e, d) for e, d in online if e in ("ready", "notice")] == [
+        ("ready", {"online": True}),
+        ("notice", {"serial": 4}),
+    ]
+    offline = await run(ScriptedGateway([], [], [2]), SimulatedUpdates(2))
+    assert [(e, d) for e, d in offline if e in ("ready", "notice")] == [
+        ("ready", {"online": False}),
+        ("notice", {"serial": 2}),
+    ]
+
+
+async def test_the_agent_reconnects_whenever_the_line_breaks() -> None:
+    gateway = ScriptedGateway([], [], [2])
+    events = await run(gateway, SimulatedUpdates(2))
+    assert gateway.opened == 4
+    assert [d["retry_s"] for e, d in events if e == "disconnected"][:2] == [0.8, 1.5]
+    assert any(event == "updated" for event, _ in events)
+
+
+async def test_a_failed_update_is_tried_again_until_it_succeeds() -> None:
+    failure = UnreachableError("edge.broken_off", artifact="abc")
+    updates = SimulatedUpdates(2, failure, failure)
+    events = await run(ScriptedGateway([2]), updates)
+    assert [d["code"] for e, d in events if e == "failed"] == ["edge.broken_off"] * 2
+    assert (updates.refreshed, updates.installed) == (3, 1)
+
+
+async def test_a_refused_release_is_not_tried_again() -> None:
+    updates = SimulatedUpdates(2, ReleaseRefusedError("release.self_test_failed", release="malaria@2"))
+    events = await run(ScriptedGateway([2, 2]), updates)
+    assert [d["code"] for e, d in events if e == "failed"] == ["release.self_test_failed"]
+    assert updates.refreshed == 1
+
+
+async def test_without_auto_update_the_list_alone_is_refreshed() -> None:
+    updates = SimulatedUpdates(2)
+    await run(ScriptedGateway([2]), updates, auto_update=False)
+    assert (updates.refreshed, updates.installed) == (1, 0)

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from edge_node.cache.artifacts import ArtifactCache
+from edge_node.cache.store import CacheStore
+from edge_node.errors import DamagedBytesError, SourceError, UnreachableError
+from edge_node.transfer.fetcher import ArtifactFetcher
+from protocols.artifacts import Artifact
+from tests.edge_node.support.node import no_sleep
+from tests.edge_node.support.sources import EndlessSource, SimulatedSource
+
+DATA = os.urandom(25_500)
+ARTIFACT = Artifact.of("trunk", DATA)
+
+
+def good() -> SimulatedSource:
+    return SimulatedSource({ARTIFACT.sha256: DATA}.get)
+
+
+def lying(data: bytes) -> SimulatedSource:
+    return SimulatedSource(lambda _: data)
+
+
+@pytest.fixture
+async def cache(tmp_path: Path) -> AsyncIterator[ArtifactCache]:
+    async with CacheStore.open(tmp_path / "index.sqlite") as store:
+        yield ArtifactCache(tmp_path, store)
+
+
+def partial_path(tmp_path: Path) -> Path:
+    path = tmp_path / "partial" / ARTIFACT.sha256
+    path.parent.mkdir(exist_ok=True)
+    return path
+
+
+async def test_fetch_puts_the_verified_file_on_the_shelf_and_fetches_it_once(cache: ArtifactCache) -> None:
+    source = good()
+    fetcher = ArtifactFetcher(cache, [source], no_sleep)
+    assert await fetcher.fetch(ARTIFACT)
+    assert cache.path(ARTIFACT.sha256).read_bytes() == DATA
+    assert not await fetcher.fetch(ARTIFACT)
+    assert source.sent == len(DATA)
+
+
+async def test_fetch_continues_what_a_killed_process_left(cache: ArtifactCache, tmp_path: Path) -> None:
+    partial_path(tmp_path).write_bytes(DATA[:20_000])
+    source = good()
+    await ArtifactFetcher(cache, [source], no_sleep).fetch(ARTIFACT)
+    assert (source.starts, source.sent) == ([20_000], 5_500)
+    assert cache.path(ARTIFACT.sha256).read_bytes() == DATA
+
+
+async def test_fetch_finishes_a_partial_file_that_is_complete_without_asking(
+    cache: ArtifactCache, tmp_path: Path
+) -> None:
+    partial_path(tmp_path).write_bytes(DATA)
+    source = good()
+    await ArtifactFetcher(cache, [source], no_sleep).fetch(ARTIFACT)
+    assert source.starts == []
+
+
+@pytest.mark.parametrize("left", [b"x" * 20_000, b"x" * 30_000], ids=["wrong", "too long"])
+async def test_fetch_starts_again_after_a_spoilt_partial_file(
+    cache: ArtifactCache, tmp_path: Path, left: bytes
+) -> None:
+    partial_path(tmp_path).write_bytes(left)
+    await ArtifactFetcher(cache, [good()], no_sleep).fetch(ARTIFACT)
+    assert cache.path(ARTIFACT.sha256).read_bytes() == DATA
+
+
+async def test_fetch_continues_across_a_line_that_keeps_breaking(cache: ArtifactCache) -> None:
+    source = good()
+    source.breaks_after = 7_000
+    await ArtifactFetcher(cache, [source], no_sleep).fetch(ARTIFACT)
+    assert source.starts == [0, 7_000, 14_000, 21_000]
+    assert source.sent == len(DATA)
+
+
+async def test_fetch_puts_a_source_out_after_the_second_wrong_delivery(cache: ArtifactCache) -> None:
+    liar, honest = lying(b"x" * len(DATA)), good()
+    await ArtifactFetcher(cache, [liar, honest], no_sleep).fetch(ARTIFACT)
+    assert cache.path(ARTIFACT.sha256).read_bytes() == DATA
+    assert len(liar.starts) == 1
+    alone = lying(b"x" * len(DATA))
+    other = Artifact.of("head", b"something else")
+    with pytest.raises(DamagedBytesError) as caught:
+        await ArtifactFetcher(cache, [alone], no_sleep).fetch(other)
+    assert (caught.value.code, len(alone.starts)) == ("artifact.mismatch", 2)
+    assert not cache.path(other.sha256).exists()
+
+
+async def test_fetch_of_damaged_bytes_leaves_no_file(cache: ArtifactCache) -> None:
+    damaged = DATA[:100] + bytes([DATA[100] ^ 1]) + DATA[101:]
+    with pytest.raises(DamagedBytesError):
+        await ArtifactFetcher(cache, [lying(damaged)], no_sleep).fetch(ARTIFACT)
+    assert not cache.path(ARTIFACT.sha256).exists()
+
+
+async def test_fetch_stops_an_endless_source_at_the_declared_size(cache: ArtifactCache) -> None:
+    endless = EndlessSource()
+    with pytest.raises(DamagedBytesError):
+        await ArtifactFetcher(cache, [endless], no_sleep).fetch(ARTIFACT)
+    assert endless.sent <= 2 * (len(DATA) + 1_000)
+
+
+async def test_fetch_from_a_source_that_sends_too_little_keeps_what_came(cache: ArtifactCache, tmp_path: Path) -> None:
+    with pytest.raises(UnreachableError) as caught:
+        await ArtifactFetcher(cache, [lying(DATA[:9_000])], no_sleep).fetch(ARTIFACT)
+    assert caught.value.code == "edge.broken_off"
+    assert partial_path(tmp_path).stat().st_size == 9_000
+
+
+async def test_fetch_asks_the_next_source_where_one_lacks_the_artifact(cache: ArtifactCache) -> None:
+    await ArtifactFetcher(cache, [SimulatedSource({}.get), good()], no_sleep).fetch(ARTIFACT)
+    assert cache.path(ARTIFACT.sha256).read_bytes() == DATA
+
+
+async def test_fetch_without_any_holder_says_so(cache: ArtifactCache) -> None:
+    with pytest.raises(SourceError) as caught:
+        await ArtifactFetcher(cache, [SimulatedSource({}.get)], no_sleep).fetch(ARTIFACT)
+    assert caught.value.code == "edge.artifact_missing"
+
+
+async def test_progress_adds_up_to_the_size(cache: ArtifactCache) -> None:
+    counts: list[int] = []
+    await ArtifactFetcher(cache, [lying(b"x" * len(DATA)), good()], no_sleep).fetch(ARTIFACT, counts.append)
+    assert sum(counts) == len(DATA)

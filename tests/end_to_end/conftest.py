@@ -1,0 +1,59 @@
+"""One small network for all end-to-end tests: real processes on loopback, a random backbone, drawn cells."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.commands import Running, run
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "demo"))
+from smear import draw_set
+
+BACKBONE = "random-1"
+
+
+@dataclass
+class Network:
+    """A coordinator that serves one release, and where things are."""
+
+    home: Path
+    images: Path
+    report: dict[str, Any]
+    trained: dict[str, Any]
+    server: Running
+    addresses: dict[str, str]
+
+    def join(self, home: Path) -> Path:
+        """Enrol a fresh node."""
+        invite = run("medmesh-coordinator", "node", "invite", home=self.home)["invite"]
+        run("medmesh-edge", "join", invite, "--name", home.name, home=home)
+        return home
+
+
+def release(home: Path, name: str) -> None:
+    """Propose, approve and roll out."""
+    run("medmesh-coordinator", "release", "propose", name, "--allow-unmapped", "test", home=home)
+    run("medmesh-coordinator", "release", "approve", name, home=home)
+    run("medmesh-coordinator", "release", "rollout", name, "--percent", "100", home=home)
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    folder = tmp_path_factory.mktemp("network")
+    home, images = folder / "home", folder / "cells"
+    draw_set(images, seed=11, patients=12, cells_each=10)
+    run("medmesh-coordinator", "init", "--approvals", "1", home=home)
+    report = run("medmesh-coordinator", "dataset", "import", str(images), "--disease", "malaria", home=home)
+    trained = run("medmesh-coordinator", "train", "malaria", "--backbone", BACKBONE, "--effort", "quick", home=home)
+    release(home, "malaria@1")
+    server = Running("medmesh-coordinator", "serve", "--port", "0", "--node-port", "0", home=home)
+    try:
+        yield Network(home, images, report, trained, server, server.wait_for(url=None))
+    finally:
+        server.stop()

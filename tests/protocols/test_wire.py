@@ -1,0 +1,97 @@
+"""Invites, messages, announcements and scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocols.discovery import MAX_CANDIDATES, Announcement, Candidates, from_txt, to_txt
+from protocols.errors import ProtocolError
+from protocols.invite import Invite
+from protocols.manifest import Calibration
+from protocols.messages import MAX_MESSAGE_BYTES, CatalogueNotice, Hello, decode, encode
+from protocols.recognition import decide, prediction_set, same_answer, scores
+
+
+def test_invite_survives_copying_with_line_breaks() -> None:
+    invite = Invite(("https://10.0.0.1:8765",), "a" * 64, "token")
+    text = invite.encode()
+    assert "\n" not in text
+    assert Invite.decode(f"  {text[:40]}\n {text[40:]}\n") == invite
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_refused_as_invite(text: str) -> None:
+    for candidate in (text, "medmesh1." + text):
+        with pytest.raises(ProtocolError):
+            Invite.decode(candidate)
+
+
+@pytest.mark.parametrize("message", [Hello("medmesh-edge/0.1"), CatalogueNotice(12)])
+def test_message_survives_the_wire(message: Hello | CatalogueNotice) -> None:
+    assert decode(encode(message)) == message
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        ("{", "message.malformed"),
+        (b"\x00", "message.malformed"),
+        ("[]", "message.malformed"),
+        ('{"type":"hello","program":"x","wire_version":9}', "message.version"),
+        ('{"type":"catalogue","serial":-1}', "message.malformed"),
+        ("[" * 20_000, "message.malformed"),
+        ('{"type":"' + "x" * MAX_MESSAGE_BYTES + '"}', "message.malformed"),
+    ],
+)
+def test_bad_message_is_refused(data: str | bytes, code: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        decode(data)
+    assert caught.value.code == code
+
+
+def test_announcement_names_no_one_and_reads_back() -> None:
+    record = to_txt("coordinator", "ab" * 32, 8766)
+    assert record == {"v": "1", "role": "coordinator", "id": "abababababababab", "np": "8766"}
+    properties = {k.encode(): v.encode() for k, v in record.items()}
+    assert from_txt(properties, "10.0.0.1", 8765) == Announcement("coordinator", "ab" * 8, "10.0.0.1", 8765, 8766)
+
+
+@given(st.dictionaries(st.binary(max_size=6), st.none() | st.binary(max_size=20), max_size=6), st.integers())
+def test_any_record_is_read_or_ignored(properties: dict[bytes, bytes | None], port: int) -> None:
+    found = from_txt(properties, "10.0.0.1", port)
+    assert found is None or 0 < found.port < 65536
+
+
+def test_three_thousand_forged_announcements_keep_sixty_four() -> None:
+    heard = Candidates()
+    for number in range(3000):
+        heard.hear(Announcement("coordinator", f"{number:016x}", "10.0.0.1", 8765))
+    assert len(heard.all()) == MAX_CANDIDATES
+
+
+def test_scores_sum_to_one_and_do_not_overflow() -> None:
+    row = scores(np.array([1e4, -1e4, 0.0], np.float32), 0.5)
+    assert row.sum() == pytest.approx(1) and np.isfinite(row).all()
+
+
+def test_prediction_set_holds_what_cannot_be_excluded() -> None:
+    calibration = Calibration(1.0, 0.9, (0.5, 0.2, 0.95))
+    assert prediction_set(np.array([0.6, 0.3, 0.1]), calibration) == [0, 2]
+    assert prediction_set(np.array([0.5, 0.46, 0.04]), Calibration(1.0, 0.9, (0.1, 0.1, 0.1))) == [0, 1]
+
+
+def test_outcomes() -> None:
+    assert decide([0], True) == "recognised"
+    assert decide([0, 1], True) == "unsure"
+    assert decide([0], False) == "poor_quality"
+
+
+def test_self_test_forgives_kernels_and_nothing_else() -> None:
+    expected = np.array([[0.70, 0.30], [0.51, 0.49]])
+    assert same_answer(expected, expected + [[0.015, -0.015], [-0.015, 0.015]])
+    assert not same_answer(expected, expected + [[0.03, -0.03], [0, 0]])
+    assert not same_answer(expected, expected[:1])
+    assert not same_answer(expected, np.full((2, 2), np.nan))
