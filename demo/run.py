@@ -34,7 +34,7 @@ NOTICE_TIMEOUT_S = 60
 out = Console(highlight=False)
 
 
-class Failed(Exception):
+class FailedError(Exception):
     """A command that the demo needs did not succeed; it has printed why."""
 
 
@@ -48,7 +48,10 @@ def show(command: str, arguments: list[str], home: Path) -> list[str]:
 def attempt(command: str, *arguments: str, home: Path, quiet: bool = False) -> tuple[int, dict[str, Any]]:
     """Run one command; its progress goes to the screen, its JSON answer comes back."""
     done = subprocess.run(
-        show(command, list(arguments), home), stdout=subprocess.PIPE, stderr=subprocess.PIPE if quiet else None, text=True
+        show(command, list(arguments), home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if quiet else None,
+        text=True,
     )
     return done.returncode, json.loads(done.stdout) if done.stdout.strip() else {}
 
@@ -57,7 +60,7 @@ def run(command: str, *arguments: str, home: Path) -> dict[str, Any]:
     """Run a command that must succeed."""
     code, answer = attempt(command, *arguments, home=home)
     if code:
-        raise Failed(command)
+        raise FailedError(command)
     return answer
 
 
@@ -81,15 +84,13 @@ class Background:
         """The first line that holds these values; None as a value: any."""
 
         def found() -> dict[str, Any] | None:
-            return next(
-                (x for x in self._lines if all(k in x and v in (None, x[k]) for k, v in wanted.items())), None
-            )
+            return next((x for x in self._lines if all(k in x and v in (None, x[k]) for k, v in wanted.items())), None)
 
         with self._more:
             self._more.wait_for(lambda: found() is not None, NOTICE_TIMEOUT_S)
             line = found()
         if line is None:
-            raise Failed("the background process did not answer in time")
+            raise FailedError("the background process did not answer in time")
         return line
 
     def stop(self) -> None:
@@ -126,7 +127,9 @@ def train(home: Path, data: Path, disease: str) -> tuple[dict[str, Any], dict[st
             "[yellow]The pretrained backbone cannot be fetched here. Going on with a random one: "
             "the wiring is real, the answers mean nothing.[/]"
         )
-    trained = run("medmesh-coordinator", "train", report["dataset"], "--backbone", backbone, "--effort", "quick", home=home)
+    trained = run(
+        "medmesh-coordinator", "train", report["dataset"], "--backbone", backbone, "--effort", "quick", home=home
+    )
     return report, trained
 
 
@@ -218,7 +221,7 @@ def main() -> int:
         server.stop()
         out.print("The coordinator is gone now; clinic-b recognises alone. · 协调器已关闭，clinic-b 独立识别。")
         offline = run("medmesh-edge", "recognise", *images, "--disease", disease, home=clinic_b)
-    except Failed as failure:
+    except FailedError as failure:
         out.print(f"[red]The demo stopped: {failure} failed; its message is above.[/]")
         return 1
     finally:
@@ -241,7 +244,10 @@ def main() -> int:
                 "balanced accuracy · 平衡准确率",
                 f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}), {trained['metrics']['method']}",
             ),
-            ("discovered · 发现", f"{len(found['found'])} service(s), trusted: {sum(x['trusted'] for x in found['found'])}"),
+            (
+                "discovered · 发现",
+                f"{len(found['found'])} service(s), trusted: {sum(x['trusted'] for x in found['found'])}",
+            ),
             ("first download · 首次下载", f"{sum(first.values())} bytes, of it head {_head_bytes(trained)}"),
             ("second pull · 再次获取", f"{sum(again['bytes'].values())} bytes, cached: {again['already_cached']}"),
             ("recognition · 识别", f"median {milliseconds[len(milliseconds) // 2]:.0f} ms an image"),
@@ -256,7 +262,10 @@ def main() -> int:
         ("medmesh-edge", ["recognise", images[0], "--disease", disease, "--lang", "zh"], clinic_a),
         ("medmesh-kb", ["search", "疟疾"], clinic_a),
     ):
-        out.print("  " + shlex.join([os.path.relpath(BIN / command), *arguments, "--home", os.path.relpath(home)]), soft_wrap=True)
+        out.print(
+            "  " + shlex.join([os.path.relpath(BIN / command), *arguments, "--home", os.path.relpath(home)]),
+            soft_wrap=True,
+        )
     out.print(f"{NOTICE['en']}\n{NOTICE['zh']}")
     return 0 if same else 1
 

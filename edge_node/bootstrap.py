@@ -121,6 +121,12 @@ class Edge:
             feed = CatalogueFeed(endpoints, CatalogueCache(self.paths.catalogue, identity.ca_sha256), utc_now)
             yield Online(local, feed, Puller(feed, local.store, local.artifacts, installer, replica, self.lock))
 
+    @asynccontextmanager
+    async def updates(self) -> AsyncIterator[Puller]:
+        """What the agent does about news, with connections that end with the block."""
+        async with self.online() as online:
+            yield online.puller
+
     def kept_catalogue(self) -> Snapshot | None:
         """The last catalogue on disk, without asking anyone."""
         from edge_node.transfer.feed import CatalogueCache

@@ -9,6 +9,7 @@ import asyncio
 import errno
 import functools
 import inspect
+import itertools
 import json
 import locale
 import os
@@ -209,7 +210,7 @@ def _from_os_error(error: OSError) -> MedMeshError:
 
 def fail(error: MedMeshError, arguments: list[str]) -> NoReturn:
     """Print a failure on stderr, as JSON where ``--json`` was asked for, and exit with its code."""
-    chosen = next((b for a, b in zip(arguments, arguments[1:], strict=False) if a == "--lang"), None)
+    chosen = next((b for a, b in itertools.pairwise(arguments) if a == "--lang"), None)
     chosen = chosen or next((a[7:] for a in arguments if a.startswith("--lang=")), None)
     language: Language = "zh" if (chosen or default_language()) == "zh" else "en"
     if "--json" in arguments:

@@ -43,7 +43,13 @@ def from_txt(properties: dict[bytes, bytes | None], host: str, port: int) -> Ann
     if len(identity) != 16 or not all(c in "0123456789abcdef" for c in identity):
         return None
     number = int(node_port) if node_port.isascii() and node_port.isdigit() and len(node_port) <= 5 else None
-    return Announcement(role, identity, host, port, number if number and number < 65536 else None)
+    return Announcement(
+        "coordinator" if role == "coordinator" else "peer",
+        identity,
+        host,
+        port,
+        number if number and number < 65536 else None,
+    )
 
 
 class Candidates:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +99,7 @@ def open_image(source: Path | bytes, *, first_frame: bool = False) -> Iterator[I
         ImageError: ``image.unreadable``, ``image.too_large``, ``image.too_small`` or ``image.several_frames``.
         OSError: the file itself cannot be read.
     """
-    stream: io.BufferedIOBase = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+    stream: IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
     with stream:
         try:
             with warnings.catch_warnings():
@@ -111,9 +111,7 @@ def open_image(source: Path | bytes, *, first_frame: bool = False) -> Iterator[I
             raise ImageError("image.unreadable") from error
         width, height = image.size
         if width * height > MAX_PIXELS:
-            raise ImageError(
-                "image.too_large", megapixels=round(width * height / 1e6), limit=MAX_PIXELS // 1_000_000
-            )
+            raise ImageError("image.too_large", megapixels=round(width * height / 1e6), limit=MAX_PIXELS // 1_000_000)
         if min(width, height) < MIN_EDGE_PX:
             raise ImageError("image.too_small", width=width, height=height, limit=MIN_EDGE_PX)
         if image.format in ("GIF", "TIFF", "WEBP", "PNG") and getattr(image, "n_frames", 1) > 1 and not first_frame:
@@ -177,7 +175,7 @@ def prepare(image: Image.Image, spec: InputSpec, crop: Box | None = None) -> NDA
     raw_width, raw_height = image.size
     wanted = 2 * spec.edge_px
     image.draft(
-        None,  # type: ignore[arg-type]  # keep the mode
+        None,  # keep the mode
         (-(-raw_width * wanted // (right - left)), -(-raw_height * wanted // (bottom - top))),
     )
     across, down = image.size[0] / raw_width, image.size[1] / raw_height

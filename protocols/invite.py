@@ -28,7 +28,9 @@ class Invite:
     def encode(self) -> str:
         """The one line of text."""
         document = {"u": list(self.urls), "c": self.ca_sha256, "t": self.token}
-        return _PREFIX + base64.urlsafe_b64encode(json.dumps(document, separators=(",", ":")).encode()).decode().rstrip("=")
+        return _PREFIX + base64.urlsafe_b64encode(json.dumps(document, separators=(",", ":")).encode()).decode().rstrip(
+            "="
+        )
 
     @classmethod
     def decode(cls, text: str) -> Invite:
@@ -47,7 +49,10 @@ class Invite:
             raise ProtocolError("invite.malformed") from error
         match document:
             case {"u": [_, *_] as urls, "c": str(ca), "t": str(token)} if (
-                is_sha256(ca) and token and len(urls) <= 8 and all(isinstance(u, str) and u.startswith("https://") for u in urls)
+                is_sha256(ca)
+                and token
+                and len(urls) <= 8
+                and all(isinstance(u, str) and u.startswith("https://") for u in urls)
             ):
                 return cls(tuple(urls), ca, token)
         raise ProtocolError("invite.malformed")

@@ -206,7 +206,7 @@ class _Reader:
         return self._document[name]
 
     def _slug(self, name: str) -> str:
-        return _require(self._get(name), SLUG.fullmatch)
+        return str(_require(self._get(name), SLUG.fullmatch))
 
     def _read(self) -> ReleaseManifest:
         labels = tuple(_label(x) for x in _list(self._get("labels"), 2, MAX_LABELS))
@@ -231,8 +231,7 @@ class _Reader:
         read_golden = Golden(
             _require(golden["sha256"], is_sha256),
             tuple(
-                tuple(_number(x, 0.0, 1.0) for x in _list(row, count, count))
-                for row in _list(golden["scores"], 1, 64)
+                tuple(_number(x, 0.0, 1.0) for x in _list(row, count, count)) for row in _list(golden["scores"], 1, 64)
             ),
         )
         return ReleaseManifest(

@@ -62,7 +62,9 @@ class Pipelines:
         self._threads = threads
         self._runners: dict[str, StageRunner] = {}
 
-    def logits(self, manifest: ReleaseManifest, pixels: NDArray[np.float32], memo: dict[str, Tensors]) -> NDArray[np.float32]:
+    def logits(
+        self, manifest: ReleaseManifest, pixels: NDArray[np.float32], memo: dict[str, Tensors]
+    ) -> NDArray[np.float32]:
         """Logits [labels] for prepared ``pixels`` [1, edge, edge, 3].
 
         Args:

@@ -35,9 +35,7 @@ def prediction_set(row: NDArray[np.float64], calibration: Calibration) -> list[i
 
 def quality_ok(quality: Quality, limits: QualityLimits) -> bool:
     """Whether the image is sharp and exposed like the images the model knows."""
-    return (
-        quality.sharpness >= limits.sharpness_min and limits.exposure_min <= quality.exposure <= limits.exposure_max
-    )
+    return quality.sharpness >= limits.sharpness_min and limits.exposure_min <= quality.exposure <= limits.exposure_max
 
 
 def decide(labels_in_set: list[int], good_quality: bool) -> Outcome:

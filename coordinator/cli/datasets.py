@@ -43,7 +43,9 @@ async def import_(
     name: Annotated[str | None, typer.Option(help="Name of the data set; an existing one is added to")] = None,
     merge_classes: Annotated[bool, typer.Option("--merge-classes", help="Treat Nevus and nevus as one class")] = False,
     first_frame: Annotated[bool, typer.Option("--first-frame", help="Take the first frame of animations")] = False,
-    min_edge: Annotated[int, typer.Option(min=MIN_EDGE_PX, help="Refuse images below this many pixels a side")] = MIN_EDGE_PX,
+    min_edge: Annotated[
+        int, typer.Option(min=MIN_EDGE_PX, help="Refuse images below this many pixels a side")
+    ] = MIN_EDGE_PX,
 ) -> None:
     """Check, clean and import training images; prints the cleaning report."""
     options = ImportOptions(
@@ -56,9 +58,7 @@ async def import_(
     )
     async with _services(console) as (datasets, knowledge):
         with console.progress("Checking images", "检查图像", None) as advance:
-            document = await datasets.add(
-                path, options, knowledge, utc_now(), lambda done, total: advance(done, total)
-            )
+            document = await datasets.add(path, options, knowledge, utc_now(), lambda done, total: advance(done, total))
     console.answer(document, lambda: _print_report(console, document))
 
 
@@ -74,9 +74,7 @@ def _print_report(console: Console, document: dict[str, Any]) -> None:
     for label, count in document["classes"].items():
         mapped = document["labels"].get(label, {})
         rows.append([label, count, mapped.get("entry") or "—", mapped.get("how", "")])
-    console.table(
-        [console.t("class", "类别"), console.t("images", "图像"), console.t("entry", "知识库条目"), ""], rows
-    )
+    console.table([console.t("class", "类别"), console.t("images", "图像"), console.t("entry", "知识库条目"), ""], rows)
     for rejected in document["rejected"][:20]:
         reason = rejected["reason_zh"] if console.language == "zh" else rejected["reason"]
         console.line(f"  {rejected['file']}: {reason}", f"  {rejected['file']}：{reason}")
@@ -90,11 +88,16 @@ def _print_report(console: Console, document: dict[str, Any]) -> None:
 async def list_(console: Console) -> None:
     """All data sets."""
     async with _services(console) as (datasets, _):
-        rows = await datasets.list()
+        rows = await datasets.all()
     console.answer(
         {"datasets": rows},
         lambda: console.table(
-            [console.t("data set", "数据集"), console.t("disease", "疾病"), console.t("images", "图像"), console.t("groups", "分组")],
+            [
+                console.t("data set", "数据集"),
+                console.t("disease", "疾病"),
+                console.t("images", "图像"),
+                console.t("groups", "分组"),
+            ],
             [[r["dataset"], r["disease"], r["images"], r["groups"]] for r in rows],
         ),
     )
@@ -111,9 +114,19 @@ async def show(console: Console, dataset: Annotated[str, typer.Argument(help="Na
             f"{document['dataset']}（{document['disease']}）：{document['images']} 张图像，{document['groups']} 个分组",
         )
         console.table(
-            [console.t("class", "类别"), console.t("images", "图像"), console.t("entry", "知识库条目"), console.t("how", "来源")],
             [
-                [label, count, document["labels"][label]["entry"] or document["labels"][label]["kind"], document["labels"][label]["how"]]
+                console.t("class", "类别"),
+                console.t("images", "图像"),
+                console.t("entry", "知识库条目"),
+                console.t("how", "来源"),
+            ],
+            [
+                [
+                    label,
+                    count,
+                    document["labels"][label]["entry"] or document["labels"][label]["kind"],
+                    document["labels"][label]["how"],
+                ]
                 for label, count in document["classes"].items()
             ],
         )
@@ -143,9 +156,7 @@ async def label(
     """Say which knowledge base entry a class stands for."""
     async with _services(console) as (datasets, knowledge):
         document = await datasets.label(dataset, label, entry, knowledge)
-    console.answer(
-        document, lambda: console.line(f"{label} now stands for {entry}.", f"{label} 现对应 {entry}。")
-    )
+    console.answer(document, lambda: console.line(f"{label} now stands for {entry}.", f"{label} 现对应 {entry}。"))
 
 
 async def remove(

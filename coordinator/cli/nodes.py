@@ -43,7 +43,12 @@ async def list_(console: Console) -> None:
     console.answer(
         {"nodes": rows},
         lambda: console.table(
-            [console.t("node", "节点"), console.t("name", "名称"), console.t("site", "机构"), console.t("last seen", "最近联系")],
+            [
+                console.t("node", "节点"),
+                console.t("name", "名称"),
+                console.t("site", "机构"),
+                console.t("last seen", "最近联系"),
+            ],
             [[r["node"], r["name"], r["site"], r["last_seen"] or "—"] for r in rows],
         ),
     )

@@ -24,7 +24,9 @@ def register(app: typer.Typer) -> None:
 async def init(
     console: Console,
     name: Annotated[str, typer.Option(help="Shown to nodes · 显示给节点的名称")] = "MedMesh coordinator",
-    approvals: Annotated[int, typer.Option(min=1, max=9, help="People who must approve a release · 发布所需批准人数")] = 2,
+    approvals: Annotated[
+        int, typer.Option(min=1, max=9, help="People who must approve a release · 发布所需批准人数")
+    ] = 2,
 ) -> None:
     """Make a coordinator: data folder, keys, settings."""
     if not name.strip() or len(name) > 80 or not name.isprintable():
@@ -59,7 +61,8 @@ async def serve(
     no_zeroconf: Annotated[bool, typer.Option("--no-zeroconf", help="Do not announce on the local network")] = False,
 ) -> None:
     """Serve releases to nodes until stopped (Ctrl-C)."""
-    from coordinator.web.server import Listening, serve as run_server
+    from coordinator.web.server import Listening
+    from coordinator.web.server import serve as run_server
 
     if public_url is not None and not public_url.startswith("https://"):
         raise click.BadParameter("--public-url must start with https://")

@@ -96,8 +96,16 @@ async def train(
         )
         console.line(f"Taps: {', '.join(document['taps'])}", f"特征层：{', '.join(document['taps'])}")
         console.table(
-            [console.t("rung", "方案"), console.t("balanced accuracy", "平衡准确率"), console.t("95 % interval", "95% 区间"), console.t("head bytes", "头部字节")],
-            [[r["name"], f"{r['balanced_accuracy']:.3f}", f"{r['low']:.3f}–{r['high']:.3f}", r["bytes"]] for r in document["rungs"]],
+            [
+                console.t("rung", "方案"),
+                console.t("balanced accuracy", "平衡准确率"),
+                console.t("95 % interval", "95% 区间"),
+                console.t("head bytes", "头部字节"),
+            ],
+            [
+                [r["name"], f"{r['balanced_accuracy']:.3f}", f"{r['low']:.3f}–{r['high']:.3f}", r["bytes"]]
+                for r in document["rungs"]
+            ],
         )
 
     console.answer(document, human)
@@ -128,7 +136,13 @@ async def evaluate(
             for i, name in enumerate(result.files):
                 row = result.scores[i]
                 writer.writerow(
-                    [name, result.groups[i], names[result.truth[i]], names[int(row.argmax())], result.predictions[i].outcome]
+                    [
+                        name,
+                        result.groups[i],
+                        names[result.truth[i]],
+                        names[int(row.argmax())],
+                        result.predictions[i].outcome,
+                    ]
                     + [f"{x:.6f}" for x in row]
                 )
 
@@ -155,8 +169,16 @@ async def model_list(console: Console) -> None:
     console.answer(
         {"models": rows},
         lambda: console.table(
-            [console.t("model", "模型"), console.t("disease", "疾病"), console.t("balanced accuracy", "平衡准确率"), console.t("made", "时间")],
-            [[f"{r['model']}@{r['version']}", r["disease"], f"{r['balanced_accuracy']['value']:.3f}", r["created"]] for r in rows],
+            [
+                console.t("model", "模型"),
+                console.t("disease", "疾病"),
+                console.t("balanced accuracy", "平衡准确率"),
+                console.t("made", "时间"),
+            ],
+            [
+                [f"{r['model']}@{r['version']}", r["disease"], f"{r['balanced_accuracy']['value']:.3f}", r["created"]]
+                for r in rows
+            ],
         ),
     )
 
@@ -210,7 +232,12 @@ async def backbone_list(console: Console) -> None:
     console.answer(
         {"backbones": rows},
         lambda: console.table(
-            [console.t("backbone", "主干网络"), console.t("licence", "许可"), console.t("converted", "已转换"), console.t("bytes", "字节")],
+            [
+                console.t("backbone", "主干网络"),
+                console.t("licence", "许可"),
+                console.t("converted", "已转换"),
+                console.t("bytes", "字节"),
+            ],
             [[r["backbone"], r["licence"], "✓" if r["converted"] else "—", r["bytes"] or ""] for r in rows]
             + [["file:PATH", "…", "", ""], ["random-SEED", console.t("wiring tests only", "仅用于联调"), "", ""]],
         ),

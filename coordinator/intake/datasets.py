@@ -125,7 +125,9 @@ def clean(found: TrainingSet, checked: list[images.Checked], groups: dict[str, s
     accepted = [Sample(c.sha256, m.label, group_of[m.name], m.name) for m, c in kept]
     notes = Counter(note for _, c in kept for note in c.notes)
     report = Report(accepted, rejected, duplicates, near, conflicts, [], dict(notes))
-    report.warnings.extend(_warnings(report, found, {m.name: g for (m, _), g in zip(kept, group_of.values(), strict=True)}))
+    report.warnings.extend(
+        _warnings(report, found, {m.name: g for (m, _), g in zip(kept, group_of.values(), strict=True)})
+    )
     return report
 
 
@@ -149,7 +151,10 @@ def _warnings(report: Report, found: TrainingSet, group_of: dict[str, str]) -> l
     if found.ignored:
         warn("intake.ignored", f"{found.ignored} hidden or system file(s) were ignored.")
     if report.label_conflicts:
-        warn("intake.label_conflict", f"{len(report.label_conflicts)} image(s) stand under two labels and were set aside.")
+        warn(
+            "intake.label_conflict",
+            f"{len(report.label_conflicts)} image(s) stand under two labels and were set aside.",
+        )
     if small := report.notes.get("small"):
         warn("intake.small_images", f"{small} image(s) are below 64 pixels a side.")
     straddling = sum(len({group_of[n] for n in names}) > 1 for names in report.near_duplicates)
@@ -187,9 +192,7 @@ class Datasets:
         await self._check_disease(options)
         report = await asyncio.to_thread(self._examine, source, options, progress)
         if len({s.label for s in report.accepted}) < 2:
-            raise CoordinatorError(
-                "intake.no_classes", path=source.name, found=len({s.label for s in report.accepted})
-            )
+            raise CoordinatorError("intake.no_classes", path=source.name, found=len({s.label for s in report.accepted}))
         document = {"dataset": options.name, "disease": options.disease, **report.document()}
         async with self._database.begin() as connection:
             dataset = await connection.scalar(select(datasets.c.id).where(datasets.c.name == options.name))
@@ -199,7 +202,7 @@ class Datasets:
                         name=options.name, disease=options.disease, created=now.isoformat(), reports=[]
                     )
                 )
-                dataset = inserted.inserted_primary_key[0]
+                dataset = int(inserted.inserted_primary_key[0])  # type: ignore[index]  # an insert has one
             document["already_present"] = await _insert_samples(connection, dataset, options.name, report)
             reports = await connection.scalar(select(datasets.c.reports).where(datasets.c.id == dataset))
             await connection.execute(
@@ -239,7 +242,7 @@ class Datasets:
         finally:
             shutil.rmtree(spool, ignore_errors=True)
 
-    async def list(self) -> list[dict[str, Any]]:
+    async def all(self) -> list[dict[str, Any]]:
         """All data sets with their counts."""
         async with self._database.begin() as connection:
             names = (await connection.scalars(select(datasets.c.name).order_by(datasets.c.name))).all()
@@ -335,7 +338,9 @@ async def _dataset(connection: Any, name: str) -> Any:
 
 async def _insert_samples(connection: Any, dataset: int, name: str, report: Report) -> int:
     """Add what is new; an image that is there under another label is a conflict with the earlier import."""
-    rows = (await connection.execute(select(samples.c.sha256, samples.c.label).where(samples.c.dataset == dataset))).all()
+    rows = (
+        await connection.execute(select(samples.c.sha256, samples.c.label).where(samples.c.dataset == dataset))
+    ).all()
     present = {r.sha256: r.label for r in rows}
     have, new = {r.label for r in rows}, {s.label for s in report.accepted}
     if have and not new <= have:

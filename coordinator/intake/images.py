@@ -78,7 +78,7 @@ def upright(image: Image.Image) -> Image.Image:
     if max(full) > LOSSLESS_EDGE_PX:
         shrink = KEPT_SHORT_EDGE_PX / min(full)
         target = (max(1, round(full[0] * shrink)), max(1, round(full[1] * shrink)))
-        image.draft(None, (2 * target[0], 2 * target[1]))  # type: ignore[arg-type]  # keep the mode
+        image.draft(None, (2 * target[0], 2 * target[1]))
     else:
         target = full
     try:

@@ -94,9 +94,7 @@ class Enrolment:
     async def node_of(self, certificate_sha256: str, now: datetime) -> str | None:
         """The enrolled node with this certificate, noting that it was seen; None: not one of ours."""
         async with self._database.begin() as connection:
-            node = await connection.scalar(
-                select(nodes.c.id).where(nodes.c.certificate_sha256 == certificate_sha256)
-            )
+            node = await connection.scalar(select(nodes.c.id).where(nodes.c.certificate_sha256 == certificate_sha256))
             if node is not None:
                 await connection.execute(
                     update(nodes).where(nodes.c.id == node).values(last_seen=now.isoformat(timespec="seconds"))

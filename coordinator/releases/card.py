@@ -23,7 +23,9 @@ def card(manifest: ReleaseManifest, training: dict[str, Any]) -> str:
         f"* Data: {manifest.data['images']} images of {manifest.data['groups']} groups (data set {manifest.data['dataset']})",
     ]
     if backbone is not None:
-        lines.append(f"* Backbone: {backbone.id}, weights {backbone.weights_sha256[:12]}; {backbone.source}; {backbone.licence}")
+        lines.append(
+            f"* Backbone: {backbone.id}, weights {backbone.weights_sha256[:12]}; {backbone.source}; {backbone.licence}"
+        )
         if backbone.id.startswith("random-"):
             lines.append("* **The backbone is random: this model tests wiring and recognises nothing.**")
     if manifest.unmapped_reason:

@@ -110,7 +110,8 @@ def convert_head(linear: LinearHead, taps: tuple[str, ...], channels: list[int],
     source, target = folder / "head.npz", folder / f"head-{weights}.tflite"
     starts = np.cumsum([0, *channels])
     kernels = {f"weights/{t}": linear.weights[a:b] for t, a, b in zip(taps, starts, starts[1:], strict=False)}
-    np.savez(source, taps=np.array(taps), bias=linear.bias, **kernels)
+    arrays: dict[str, Any] = {"taps": np.array(taps), "bias": linear.bias, **kernels}
+    np.savez(source, **arrays)
     run("head", str(source), str(target), weights)
     return target.read_bytes()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from hypercorn.asyncio import serve as serve_http
 from hypercorn.config import Config as HttpConfig
+from zeroconf import Error as ZeroconfError
 
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
@@ -25,6 +27,7 @@ from coordinator.web.app import Services, make_app
 from disease_kb.seeding import open_or_build
 from protocols.clock import Clock
 
+_log = logging.getLogger("medmesh.server")
 _HEADER_TIMEOUT_S = 20
 
 
@@ -87,24 +90,25 @@ async def serve(
             server = await stack.enter_async_context(gateway.listen(listening.host, listening.node_port, context))
         except OSError as error:
             listener.close()
-            raise CoordinatorError(
-                "coordinator.port_in_use", host=listening.host, port=listening.node_port
-            ) from error
+            raise CoordinatorError("coordinator.port_in_use", host=listening.host, port=listening.node_port) from error
         node_port = server.sockets[0].getsockname()[1]
         url = (listening.public_url or f"https://{shown}:{port}").rstrip("/")
         node_host = url.split("//")[-1].split("/")[0].rsplit(":", 1)[0]
         node_url = f"wss://{node_host}:{node_port}"
         app = make_app(
-            Services(
-                name, node_url, authority, enrolment, releases, FolderBlobs(home.artifacts), knowledge, clock
-            )
+            Services(name, node_url, authority, enrolment, releases, FolderBlobs(home.artifacts), knowledge, clock)
         )
-        http = asyncio.create_task(serve_http(app, _http_config(listener, certificate, key), shutdown_trigger=stop.wait))  # type: ignore[arg-type]
+        config = _http_config(listener, certificate, key)
+        # Starlette types its application more loosely than the server does.
+        http = asyncio.create_task(serve_http(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
         addresses = {"url": url, "node_url": node_url}
         write_atomically(home.serving, json.dumps(addresses).encode())
         ready(addresses)
         if listening.zeroconf:  # claiming a name takes a second; nobody needs to wait for it
-            await stack.enter_async_context(announced(listening.host, port, node_port, authority.fingerprint))
+            try:
+                await stack.enter_async_context(announced(listening.host, port, node_port, authority.fingerprint))
+            except (OSError, ZeroconfError):
+                _log.warning("this network does not let us announce ourselves; nodes need an invite or address")
         await http
 
 

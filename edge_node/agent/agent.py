@@ -62,7 +62,7 @@ class Agent:
     def __init__(
         self,
         gateway: Gateway,
-        updates: Updates,
+        updates: Callable[[], AbstractAsyncContextManager[Updates]],
         emit: Emit,
         *,
         language: Language,
@@ -71,7 +71,10 @@ class Agent:
         sleep: Callable[[float], Awaitable[None]],
         chance: Callable[[], float],
     ) -> None:
-        """Args: kept_serial: of the kept catalogue, if there is one. chance: uniform in 0..1."""
+        """Args: updates: opened for each piece of news and closed after it, so that no idle connection is kept.
+
+        kept_serial is the kept catalogue's, if there is one; chance is uniform in 0..1.
+        """
         self._gateway = gateway
         self._updates = updates
         self._emit = emit
@@ -142,11 +145,13 @@ class Agent:
                 self._news.set()
 
     async def _take_in(self) -> None:
-        snapshot = await self._updates.refresh()
-        self._emit("catalogue", {"serial": snapshot.catalogue.serial})
-        if self._auto_update:
-            for release in await self._updates.update_installed(snapshot):
+        async with self._updates() as updates:
+            snapshot = await updates.refresh()
+            self._emit("catalogue", {"serial": snapshot.catalogue.serial})
+            if not self._auto_update:
+                return
+            for release in await updates.update_installed(snapshot):
                 self._emit("updated", {"disease": release.disease, "release": release.name})
-            if await self._updates.update_knowledge(snapshot):
+            if await updates.update_knowledge(snapshot):
                 knowledge = snapshot.catalogue.knowledge
                 self._emit("knowledge", {"version": knowledge.version if knowledge else None})

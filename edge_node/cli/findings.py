@@ -24,8 +24,8 @@ _URGENCY = {
     "routine": ("routine", "常规就诊"),
     "none": ("none", "无"),
 }
+_RED_FLAGS = ("red_flags", "Red flags", "危险信号")
 _SECTIONS = (
-    ("red_flags", "Red flags", "危险信号"),
     ("symptoms", "Symptoms", "症状"),
     ("image_signs", "Signs on images", "影像表现"),
     ("differential", "Differential diagnosis", "鉴别诊断"),
@@ -85,16 +85,22 @@ def _print_entry(console: Console, entry: dict[str, Any]) -> None:
     english, chinese = _URGENCY.get(entry["urgency"], (entry["urgency"], entry["urgency"]))
     reason = entry["urgency_reason"][language]
     console.line(f"Urgency: {english}. {reason}", f"紧急程度：{chinese}。{reason}")
-    sections = [(k, en, zh) for k, en, zh in _SECTIONS if entry[k][language]]
-    for number, (key, section_en, section_zh) in enumerate(sections):
-        if number == (1 if sections[0][0] == "red_flags" else 0) and (definition := entry["definition"][language]):
-            console.line(definition, definition)
-        console.line(section_en, section_zh)
-        for text in entry[key][language]:
-            console.line(f"  - {text}", f"  - {text}")
+    _print_section(console, entry, *_RED_FLAGS)
+    if definition := entry["definition"][language]:
+        console.line(definition, definition)
+    for section in _SECTIONS:
+        _print_section(console, entry, *section)
     codes = ", ".join(f"{c['system']} {c['code']}" for c in entry["codes"])
     if codes:
         console.line(f"Codes: {codes}", f"编码：{codes}")
     for citation in entry["citations"]:
         source = f"  {citation['title']}. {citation['publisher']}, {citation['year']}"
         console.line(source, source)
+
+
+def _print_section(console: Console, entry: dict[str, Any], key: str, english: str, chinese: str) -> None:
+    texts = entry[key][console.language]
+    if texts:
+        console.line(english, chinese)
+    for text in texts:
+        console.line(f"  - {text}", f"  - {text}")

@@ -40,18 +40,17 @@ async def serve(console: Console) -> None:
         text = console.t(english, chinese).format_map(details)
         console.answer({"event": event, **details}, lambda: console.line(text, text))
 
-    async with edge.online() as online:
-        agent = Agent(
-            edge.gateway(),
-            online.puller,
-            emit,
-            language=console.language,
-            kept_serial=None if kept is None else kept.catalogue.serial,
-            auto_update=edge.config.auto_update,
-            sleep=asyncio.sleep,
-            chance=random.random,
-        )
-        await _until_stopped(asyncio.ensure_future(agent.run()))
+    agent = Agent(
+        edge.gateway(),
+        edge.updates,
+        emit,
+        language=console.language,
+        kept_serial=None if kept is None else kept.catalogue.serial,
+        auto_update=edge.config.auto_update,
+        sleep=asyncio.sleep,
+        chance=random.random,
+    )
+    await _until_stopped(asyncio.ensure_future(agent.run()))
     emit("stopped", {})
 
 

@@ -39,7 +39,11 @@ async def test_import_reports_and_maps_classes(coordinator: Coordinator, tmp_pat
     report = await add(coordinator, write_set(tmp_path / "set", 6))
     assert report["accepted"] == 12 and report["classes"] == {"parasitized": 6, "uninfected": 6}
     assert report["labels"]["parasitized"]["entry"] == "malaria"
-    assert report["labels"]["uninfected"] == {"entry": "normal-blood-cell", "kind": "normal", "how": report["labels"]["uninfected"]["how"]}
+    assert report["labels"]["uninfected"] == {
+        "entry": "normal-blood-cell",
+        "kind": "normal",
+        "how": report["labels"]["uninfected"]["how"],
+    }
     assert {w["code"] for w in report["warnings"]} == {"intake.few_images", "intake.small_images"}
 
 
@@ -90,8 +94,8 @@ async def test_duplicates_conflicts_and_near_duplicates(coordinator: Coordinator
     (folder / "uninfected" / "copy.png").write_bytes(source.read_bytes())
     (folder / "uninfected" / "both.png").write_bytes(_png(noise(777)))
     (folder / "parasitized" / "both.png").write_bytes(_png(noise(777)))
-    with Image.open(folder / "uninfected" / "3.png") as picture:
-        picture.save(folder / "uninfected" / "near.jpg", quality=95, subsampling=0)
+    for name in ("3.png", "near.jpg"):  # one photograph in two formats
+        noise(4242, 160).save(folder / "uninfected" / name)
     report = await add(coordinator, folder)
     assert report["exact_duplicates"] == [["uninfected/0.png", "uninfected/copy.png"]]
     assert report["label_conflicts"] == [["parasitized/both.png", "uninfected/both.png"]]
@@ -133,7 +137,7 @@ async def test_refused_import_leaves_nothing(
     with pytest.raises(CoordinatorError) as caught:
         await add(coordinator, write_set(tmp_path / "set", 4), **options)
     assert caught.value.code == code
-    assert await Datasets(coordinator.database, coordinator.home, InlineEngine()).list() == []
+    assert await Datasets(coordinator.database, coordinator.home, InlineEngine()).all() == []
     assert not list(coordinator.home.base.glob("import-*"))
 
 

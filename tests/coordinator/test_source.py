@@ -123,7 +123,9 @@ def test_classes_that_look_alike_stop_until_merged(tmp_path: Path) -> None:
 
 
 def test_wrapper_folder_is_forgiven_and_one_class_is_not(tmp_path: Path) -> None:
-    found = arrange([("set/a/1.png", tmp_path), ("set/b/2.png", tmp_path), ("set/groups.csv", tmp_path)], tmp_path, False)
+    found = arrange(
+        [("set/a/1.png", tmp_path), ("set/b/2.png", tmp_path), ("set/groups.csv", tmp_path)], tmp_path, False
+    )
     assert found.wrapper == "set/" and {m.label for m in found.members} == {"a", "b"} and found.groups_file
     with pytest.raises(CoordinatorError) as caught:
         arrange([("a/1.png", tmp_path)], tmp_path, False)

@@ -55,7 +55,9 @@ def test_calibration_error_of_an_honest_and_a_boastful_model() -> None:
 
 
 @pytest.mark.parametrize(("n", "channels", "classes"), [(120, 400, 2), (120, 400, 3), (500, 40, 3)])
-def test_projected_fit_equals_logistic_regression_on_the_features_themselves(n: int, channels: int, classes: int) -> None:
+def test_projected_fit_equals_logistic_regression_on_the_features_themselves(
+    n: int, channels: int, classes: int
+) -> None:
     features, labels = blobs(n, channels, classes)
     head = Projection(features).fit(labels, 0.01)
     standard = (features - features.mean(0)) / features.std(0)

@@ -180,3 +180,13 @@ def test_commands_ignore_proxies(joined: Path, monkeypatch: pytest.MonkeyPatch) 
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "SSL_CERT_FILE"):
         monkeypatch.setitem(os.environ, name, "http://127.0.0.1:9")
     assert edge(joined, "models").json["online"]
+
+
+def test_people_read_red_flags_before_management_and_always_the_notice(
+    joined: Path, coordinator: CoordinatorServer, red: Path
+) -> None:
+    coordinator.simulator.knowledge = (replica.build(seed_entries()), "kb-1")
+    edge(joined, "pull", "malaria")
+    spoken = [word for word in command_line(joined, "recognise", str(red), "--all") if word != "--json"]
+    text = subprocess.run(spoken, capture_output=True, text=True, env=environment(), check=True).stdout
+    assert 0 < text.index("Red flags") < text.index("Management") < text.index("Research use only")

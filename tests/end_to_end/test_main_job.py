@@ -54,7 +54,9 @@ def test_importing_more_images_computes_only_those(network: Network, tmp_path: P
             "medmesh-coordinator", "dataset", "import", str(source), "--disease", "malaria", *name, home=network.home
         )
     assert report["accepted"] == 100
-    trained = run("medmesh-coordinator", "train", "grown", "--backbone", BACKBONE, "--effort", "quick", home=network.home)
+    trained = run(
+        "medmesh-coordinator", "train", "grown", "--backbone", BACKBONE, "--effort", "quick", home=network.home
+    )
     assert (trained["features_computed"], trained["features_cached"]) == (100, 120)
 
 
@@ -97,7 +99,10 @@ def test_second_disease_costs_a_node_with_the_trunk_tens_of_kilobytes(network: N
     release(network.home, "anaemia@1")
     pulled = run("medmesh-edge", "pull", "anaemia", home=node)
     assert sum(pulled["bytes"].values()) <= 150_000
-    assert {m["disease"] for m in run("medmesh-edge", "models", home=node)["models"] if m["cached"]} == {"malaria", "anaemia"}
+    assert {m["disease"] for m in run("medmesh-edge", "models", home=node)["models"] if m["cached"]} == {
+        "malaria",
+        "anaemia",
+    }
     image = str(next((network.images / "uninfected").iterdir()))
     results = run("medmesh-edge", "recognise", image, "--all", home=node)["results"]
     assert {r["disease"] for r in results} == {"malaria", "anaemia"}
@@ -138,9 +143,8 @@ def test_single_file_gives_the_numbers_of_the_pipeline(network: Network, tmp_pat
 
 def test_evaluation_runs_the_released_files(network: Network, tmp_path: Path) -> None:
     table = tmp_path / "predictions.csv"
-    figures = run(
-        "medmesh-coordinator", "evaluate", "malaria", "--on", str(network.images), "--save-predictions", str(table), home=network.home
-    )  # fmt: skip
+    arguments = ["malaria", "--on", str(network.images), "--save-predictions", str(table)]
+    figures = run("medmesh-coordinator", "evaluate", *arguments, home=network.home)
     assert figures["n"] == 120 and figures["groups"] == 12
     assert figures["balanced_accuracy"]["low"] <= figures["balanced_accuracy"]["value"]
     assert sum(sum(row.values()) for row in figures["confusion"].values()) == 120
@@ -158,7 +162,12 @@ def test_evaluation_runs_the_released_files(network: Network, tmp_path: Path) ->
         ("medmesh-coordinator", ["train", "malaria", "--backbone", "resnet"], "backbone.unknown", 2),
         ("medmesh-coordinator", ["train", "malaria", "--backbone", "file:/nowhere.h5"], "file.not_found", 4),
         ("medmesh-coordinator", ["train", "malaria", "--effort", "heroic"], "usage", 2),
-        ("medmesh-coordinator", ["train", "malaria", "--backbone", BACKBONE, "--budget-kb", "1"], "train.over_budget", 5),
+        (
+            "medmesh-coordinator",
+            ["train", "malaria", "--backbone", BACKBONE, "--budget-kb", "1"],
+            "train.over_budget",
+            5,
+        ),
         ("medmesh-coordinator", ["evaluate", "malaria", "--on", "nowhere"], "file.not_found", 4),
         ("medmesh-coordinator", ["model", "show", "malaria@99"], "model.unknown", 4),
         ("medmesh-coordinator", ["release", "approve", "malaria@1"], "release.wrong_state", 5),
@@ -169,7 +178,7 @@ def test_evaluation_runs_the_released_files(network: Network, tmp_path: Path) ->
         ("medmesh-edge", ["models"], None, None),
         ("medmesh-edge", ["pull", "malaria"], None, None),
         ("medmesh-edge", ["join", "nonsense"], "invite.malformed", 3),
-        ("medmesh-edge", ["recognise", "nowhere.jpg"], "usage", 2),
+        ("medmesh-edge", ["recognise", "nowhere.jpg"], "edge.recognise_what", 2),
     ],
 )
 def test_every_error_is_one_sentence_with_a_code(

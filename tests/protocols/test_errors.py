@@ -24,9 +24,9 @@ def raised_codes() -> dict[str, set[str]]:
                     continue
                 name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
                 first = node.args[0]
-                if name.endswith("Error") and isinstance(first, ast.Constant) and isinstance(first.value, str):
-                    if CODE.fullmatch(first.value):
-                        found.setdefault(first.value, set()).update(k.arg or "**" for k in node.keywords)
+                code = first.value if isinstance(first, ast.Constant) else None
+                if name.endswith("Error") and isinstance(code, str) and CODE.fullmatch(code):
+                    found.setdefault(code, set()).update(k.arg or "**" for k in node.keywords)
     return found
 
 
@@ -39,7 +39,10 @@ def test_both_languages_use_the_same_placeholders(code: str) -> None:
     meaning = table()[code]
     fields = {
         language: {
-            f for text in (meaning.message[language], meaning.remedy[language]) for _, f, _, _ in string.Formatter().parse(text) if f
+            f
+            for text in (meaning.message[language], meaning.remedy[language])
+            for _, f, _, _ in string.Formatter().parse(text)
+            if f
         }
         for language in ("zh", "en")
     }
@@ -52,5 +55,7 @@ def test_every_placeholder_is_given_where_the_code_is_raised() -> None:
         if "**" in given:
             continue  # the details are a dictionary that only a run can show
         meaning = table()[code]
-        wanted = {f for t in (meaning.message["en"], meaning.remedy["en"]) for _, f, _, _ in string.Formatter().parse(t) if f}
+        wanted = {
+            f for t in (meaning.message["en"], meaning.remedy["en"]) for _, f, _, _ in string.Formatter().parse(t) if f
+        }
         assert wanted <= given, code

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -72,13 +73,17 @@ def test_any_bytes_are_refused_politely(data: bytes) -> None:
         ReleaseManifest.from_bytes(data)
 
 
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+)
+
+
 @settings(max_examples=200)
-@given(st.sampled_from(sorted(example().document())), st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5), lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=5), x, max_size=3)))  # fmt: skip
+@given(st.sampled_from(sorted(example().document())), ANY_JSON)
 def test_any_value_in_any_field_is_read_or_refused_politely(field: str, value: Any) -> None:
-    try:
+    with contextlib.suppress(ProtocolError):
         ReleaseManifest.from_bytes(broken(**{field: value}))
-    except ProtocolError:
-        pass
 
 
 def test_release_names() -> None:

@@ -91,7 +91,7 @@ def test_outcomes() -> None:
 
 def test_self_test_forgives_kernels_and_nothing_else() -> None:
     expected = np.array([[0.70, 0.30], [0.51, 0.49]])
-    assert same_answer(expected, expected + [[0.015, -0.015], [-0.015, 0.015]])
-    assert not same_answer(expected, expected + [[0.03, -0.03], [0, 0]])
+    assert same_answer(expected, expected + np.array([[0.015, -0.015], [-0.015, 0.015]]))
+    assert not same_answer(expected, expected + np.array([[0.03, -0.03], [0, 0]]))
     assert not same_answer(expected, expected[:1])
     assert not same_answer(expected, np.full((2, 2), np.nan))

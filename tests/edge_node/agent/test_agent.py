@@ -71,9 +71,14 @@ async def run(gateway: ScriptedGateway, updates: SimulatedUpdates, **options: An
         await asyncio.sleep(0)
 
     settings: dict[str, Any] = {"kept_serial": 1, "auto_update": True, "language": "en"} | options
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[SimulatedUpdates]:
+        yield updates
+
     agent = Agent(
         gateway,
-        updates,
+        opened,
         lambda event, details: events.append((event, details)),
         sleep=no_sleep,
         chance=lambda: 0.5,

@@ -162,16 +162,17 @@ async def test_unreadable_files_are_named_and_the_others_go_on(tmp_path: Path) -
         (tmp_path, "edge.image_unreadable"),
         (cut, "image.unreadable"),
     ]
-    assert all(str(f.file) in f.message(language) for f in findings.failures for language in ("zh", "en"))  # type: ignore[arg-type]
+    assert all(str(f.file) in f.message(language) for f in findings.failures for language in ("zh", "en"))
 
 
 async def test_several_releases_see_one_preparation_for_each_kind_of_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from edge_node.recognition import recogniser
+    from protocols import imaging
 
     specs: list[InputSpec] = []
-    prepare = recogniser.prepare
+    prepare = imaging.prepare
 
     def counted(image: Any, spec: InputSpec, crop: Box | None) -> Any:
         specs.append(spec)

@@ -116,13 +116,13 @@ async def test_fetch_from_a_source_that_sends_too_little_keeps_what_came(cache: 
 
 
 async def test_fetch_asks_the_next_source_where_one_lacks_the_artifact(cache: ArtifactCache) -> None:
-    await ArtifactFetcher(cache, [SimulatedSource({}.get), good()], no_sleep).fetch(ARTIFACT)
+    await ArtifactFetcher(cache, [SimulatedSource(lambda _: None), good()], no_sleep).fetch(ARTIFACT)
     assert cache.path(ARTIFACT.sha256).read_bytes() == DATA
 
 
 async def test_fetch_without_any_holder_says_so(cache: ArtifactCache) -> None:
     with pytest.raises(SourceError) as caught:
-        await ArtifactFetcher(cache, [SimulatedSource({}.get)], no_sleep).fetch(ARTIFACT)
+        await ArtifactFetcher(cache, [SimulatedSource(lambda _: None)], no_sleep).fetch(ARTIFACT)
     assert caught.value.code == "edge.artifact_missing"
 
 
