@@ -29,6 +29,7 @@ from protocols.clock import Clock
 
 _log = logging.getLogger("medmesh.server")
 _HEADER_TIMEOUT_S = 20
+_GRACE_S = 2
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,12 @@ async def serve(
                 await stack.enter_async_context(announced(listening.host, port, node_port, authority.fingerprint))
             except (OSError, ZeroconfError):
                 _log.warning("this network does not let us announce ourselves; nodes need an invite or address")
-        await http
+        await stop.wait()
+        # An idle connection that a client keeps open must not keep us: the server's own grace does not end those.
+        await asyncio.wait({http}, timeout=_GRACE_S)
+        http.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await http
 
 
 def _http_config(listener: socket.socket, certificate: object, key: object) -> HttpConfig:
@@ -118,7 +124,7 @@ def _http_config(listener: socket.socket, certificate: object, key: object) -> H
     config.certfile, config.keyfile = str(certificate), str(key)
     config.keep_alive_timeout = _HEADER_TIMEOUT_S  # also ends connections that never finish their headers
     config.read_timeout = _HEADER_TIMEOUT_S
-    config.graceful_timeout = 2
+    config.graceful_timeout = _GRACE_S
     config.h11_max_incomplete_size = 16 * 1024
     config.include_server_header = False
     config.loglevel = "WARNING"
