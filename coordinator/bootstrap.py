@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from coordinator.home import Home
 from coordinator.nodes import authority as nodes_authority
 from coordinator.nodes.authority import Authority
 from coordinator.nodes.enrolment import Enrolment
-from coordinator.releases import approvers
+from coordinator.releases import keys
 from coordinator.releases.lifecycle import Releases
 from coordinator.releases.models import Models
+from coordinator.releases.repository import Repository
 from coordinator.store.database import Database
+from protocols.trust import Rollout
 
 
 def utc_now() -> datetime:
@@ -49,11 +52,17 @@ async def initialise(root: Path, config: Config) -> None:
     home = Home(root)
     if home.config.exists():
         raise CoordinatorError("coordinator.exists", home=root)
+    for remains in (home.keys, home.repository):  # of an init that was interrupted before it wrote the settings
+        shutil.rmtree(remains, ignore_errors=True)
     home.base.mkdir(parents=True, exist_ok=True)
-    home.keys.mkdir(mode=0o700, exist_ok=True)
+    home.keys.mkdir(mode=0o700)
     home.keys.chmod(0o700)
     nodes_authority.create(home, utc_now())
-    approvers.create(home, config.approvals)
+    roots = [keys.create(home.keys / f"root-{n}.pem") for n in range(1, min(config.approvals, 2) + 1)]
+    online = keys.create(home.keys / "online.pem")
+    local = [keys.create(home.keys / "approver-1.pem").public_key] if config.approvals == 1 else []
+    empty = Rollout(0, config.name, None, ())
+    Repository(home.repository).create(roots, online, list(local), config.approvals, empty, utc_now())
     database = Database.connect(f"sqlite+aiosqlite:///{home.database}")
     await database.create()
     await database.close()
@@ -74,14 +83,15 @@ async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
         await database.create()
         authority = Authority.load(home)
         models = Models(database, home)
+        releases = Releases(database, home, config, models)
         yield Coordinator(
             home=home,
             config=config,
             database=database,
             authority=authority,
-            enrolment=Enrolment(database, home, authority),
+            enrolment=Enrolment(database, home, authority, releases.repository),
             models=models,
-            releases=Releases(database, home, config, models),
+            releases=releases,
             engine=LocalEngine(),
         )
     finally:

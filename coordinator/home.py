@@ -53,6 +53,11 @@ class Home:
         return self.base / "keys"
 
     @property
+    def repository(self) -> Path:
+        """The signed TUF repository. Served to anyone."""
+        return self.base / "repository"
+
+    @property
     def serving(self) -> Path:
         """Addresses of the running server, for ``node invite``."""
         return self.base / "serving.json"

@@ -118,6 +118,7 @@ class ReleaseManifest:
     golden: Golden
     backbone: Backbone | None  # None: a model brought ready-trained
     unmapped_reason: str | None = None
+    floor_version: int = 0  # once active, no lower version of this model may ever be chosen again
     metrics: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
 
@@ -156,6 +157,7 @@ class ReleaseManifest:
             "golden": {"sha256": self.golden.sha256, "scores": [list(row) for row in self.golden.scores]},
             "backbone": None if self.backbone is None else vars(self.backbone),
             "unmapped_reason": self.unmapped_reason,
+            "floor_version": self.floor_version,
             "metrics": self.metrics,
             "data": self.data,
         }
@@ -249,6 +251,7 @@ class _Reader:
             golden=read_golden,
             backbone=_backbone(self._get("backbone")),
             unmapped_reason=None if self._get("unmapped_reason") is None else _text(self._get("unmapped_reason"), 500),
+            floor_version=int(_number(self._get("floor_version"), 0, 999_999_999)),
             metrics=_require(self._get("metrics"), lambda x: isinstance(x, dict)),
             data=_require(self._get("data"), lambda x: isinstance(x, dict)),
         )

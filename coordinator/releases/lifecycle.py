@@ -1,34 +1,46 @@
-"""Proposing, approving, rolling out and withdrawing releases, and the catalogue that follows from it."""
+"""The life of a release: proposed, approved by enough people, rolled out, paused, rolled back, withdrawn.
+
+The store holds states and signatures; what nodes believe is the signed repository. Every act that nodes must see ends in a
+new rollout document, and a release becomes choosable only when its approvals reach the threshold and are published.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select, update
+from securesystemslib.signer import CryptoSigner, Signature
+from sqlalchemy import delete, select, update
+from tuf.api.metadata import Metadata, Targets
+from tuf.api.serialization.json import CanonicalJSONSerializer
 
 from coordinator.config import Config
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
-from coordinator.releases import approvers, gates
+from coordinator.releases import gates, keys
 from coordinator.releases.models import Models
+from coordinator.releases.plan import OFFERED, ReleaseState, plan
+from coordinator.releases.repository import Repository
 from coordinator.store.blobs import FolderBlobs
-from coordinator.store.database import CATALOGUE_SERIAL, Database, bump_catalogue, get_fact, set_fact
-from coordinator.store.tables import approvals, releases
+from coordinator.store.database import Database
+from coordinator.store.tables import approvals, nodes, releases
 from disease_kb import replica
 from disease_kb.store import KnowledgeBase
-from protocols.artifacts import Artifact
+from protocols.artifacts import Artifact, canonical_json
+from protocols.manifest import SLUG
 from protocols.pipeline import Pipelines
 from protocols.selftest import golden_scores
+from protocols.trust import KNOWLEDGE, release_path
 
-_KB_FACT = "kb_replica"
+APPROVAL_LIFE = timedelta(days=365)
+KB_FORMAT = "medmesh.kb/1"
 
 
 class Releases:
-    """The life of releases in the store."""
+    """Releases in the store and in the signed repository."""
 
     def __init__(self, database: Database, home: Home, config: Config, models: Models) -> None:
         self._database = database
@@ -36,9 +48,21 @@ class Releases:
         self._config = config
         self._models = models
         self._artifacts = FolderBlobs(home.artifacts)
+        self.repository = Repository(home.repository)
 
-    async def propose(self, name: str, notes: str, allow_unmapped: str | None, now: datetime) -> dict[str, Any]:
+    # --- proposing and approving ---------------------------------------------------------------------------------
+
+    async def propose(
+        self, name: str, notes: str, allow_unmapped: str | None, floor: bool, now: datetime
+    ) -> dict[str, Any]:
         """Put a model version up for approval, if it passes the gates.
+
+        Args:
+            name: ``model`` or ``model@version``.
+            notes: release notes.
+            allow_unmapped: why labels without an entry are released; None: they are not.
+            floor: once active, no earlier version may ever be chosen again.
+            now: for the approval's expiry.
 
         Raises:
             CoordinatorError: ``release.exists`` or ``release.gate_failed``.
@@ -49,109 +73,190 @@ class Releases:
             raise CoordinatorError("release.exists", name=manifest.name, state=row.state)
         if allow_unmapped:
             manifest = replace(manifest, unmapped_reason=allow_unmapped)
+        if floor:
+            manifest = replace(manifest, floor_version=manifest.version)
         strip = self._artifacts.path(manifest.golden.sha256).read_bytes()
         got = await asyncio.to_thread(golden_scores, manifest, strip, Pipelines(self._artifacts.path))
         findings = [gates.labels_mapped(manifest, allow_unmapped), gates.self_test(manifest, got)]
         for gate in findings:
             if not gate.ok:
                 raise CoordinatorError("release.gate_failed", name=manifest.name, gate=gate.name, detail=gate.detail)
-        sha256 = self._artifacts.put(manifest.to_bytes())
-        async with self._database.begin() as connection:
-            await connection.execute(
-                releases.insert().values(
-                    name=manifest.name,
-                    disease=manifest.disease,
-                    manifest=sha256,
-                    state="proposed",
-                    percent=0,
-                    notes=notes,
-                    gates=[g.document() for g in findings],
-                    created=now.isoformat(timespec="seconds"),
-                )
-            )
+        await self._insert(manifest.name, manifest.disease, manifest.to_bytes(), notes, findings, now)
         return await self.show(manifest.name)
 
-    async def approve(self, name: str, key: Path | None, now: datetime) -> dict[str, Any]:
-        """Sign a proposed release; at the threshold it becomes approved.
+    async def propose_knowledge(self, knowledge: KnowledgeBase, now: datetime) -> dict[str, Any] | None:
+        """Put the knowledge base of this moment up for approval; None where it is what was proposed last."""
+        version = await knowledge.version()
+        artifact = Artifact.of("kb", data := replica.build(await knowledge.entries()))
+        document = canonical_json({"format": KB_FORMAT, "version": version, "artifact": artifact.document()})
+        newest = await self._newest(KNOWLEDGE)
+        if newest is not None and self._content(newest) == document:
+            return None
+        self._artifacts.put(data)
+        name = f"{KNOWLEDGE}@{1 if newest is None else int(newest.name.split('@')[1]) + 1}"
+        await self._insert(name, KNOWLEDGE, document, f"Knowledge base {version}", [], now)
+        return await self.show(name)
 
-        Without ``key`` a key in the home signs, if there is exactly one approver.
+    async def request(self, name: str) -> dict[str, Any]:
+        """What an approver on another machine needs: the document itself and the metadata to sign."""
+        row = await self._existing(name)
+        if row.state != "proposed":
+            raise CoordinatorError("release.wrong_state", name=row.name, state=row.state, act="approved")
+        return {
+            "release": row.name,
+            "path": release_path(row.disease, row.name),
+            "document": self._content(row).decode("utf-8"),
+            "draft": self._draft(row).to_dict(),
+            "notes": row.notes,
+        }
+
+    async def approve(self, name: str, key: Path | None, now: datetime) -> dict[str, Any]:
+        """Sign a proposed release with a key on this machine; without ``key``, with the only one in the home.
 
         Raises:
-            CoordinatorError: ``release.wrong_state``, ``release.already_signed`` or ``release.not_an_approver``.
+            CoordinatorError: ``release.wrong_state``, ``release.already_signed``, ``release.not_an_approver``.
+        """
+        row = await self._existing(name)
+        local = keys.approver_paths(self._home)
+        if key is None and len(local) != 1:
+            raise CoordinatorError("release.which_key", count=len(local))
+        signature = sign_draft(self._draft(row), keys.load(key or local[0]))
+        return await self.add_signature(row.name, signature, now)
+
+    async def add_signature(self, name: str, signature: Signature, now: datetime) -> dict[str, Any]:
+        """Take an approver's signature; at the threshold the release is published as approved.
+
+        Raises:
+            CoordinatorError: ``release.wrong_state``, ``release.already_signed``, ``release.not_an_approver`` or
+                ``release.stale_signature`` where another release was published since the draft was made.
         """
         row = await self._existing(name)
         if row.state != "proposed":
             raise CoordinatorError("release.wrong_state", name=row.name, state=row.state, act="approved")
-        local = approvers.local_keys(self._home)
-        if key is None and len(local) != 1:
-            raise CoordinatorError("release.which_key", count=len(local))
-        private = approvers.load(key or local[0], self._home)
-        content = self._artifacts.path(row.manifest).read_bytes()
-        identity = approvers.key_id(private.public_key())
+        draft = self._draft(row)
+        known = self.repository.approver_keys()
+        if signature.keyid not in known:
+            raise CoordinatorError("release.not_an_approver")
+        if not _valid(draft, signature, known):
+            raise CoordinatorError("release.stale_signature", name=row.name)
+        counting = await self._signatures(row.name, draft)
+        if signature.keyid in {s.keyid for s in counting}:
+            raise CoordinatorError("release.already_signed", name=row.name)
         async with self._database.begin() as connection:
-            signed = select(approvals).where(approvals.c.release == row.name)
-            rows = (await connection.execute(signed)).all()
-            if identity in {r.key_id for r in rows}:
-                raise CoordinatorError("release.already_signed", name=row.name)
+            await connection.execute(
+                delete(approvals).where(approvals.c.release == row.name, approvals.c.key_id == signature.keyid)
+            )
             await connection.execute(
                 approvals.insert().values(
                     release=row.name,
-                    key_id=identity,
-                    signature=private.sign(content).hex(),
+                    key_id=signature.keyid,
+                    signature=signature.signature,
                     created=now.isoformat(timespec="seconds"),
                 )
             )
-            known = approvers.known(self._home)
-            rows = (await connection.execute(signed)).all()
-            count = sum(r.key_id in known and approvers.valid(known[r.key_id], r.signature, content) for r in rows)
-            if count >= self._config.approvals:
-                await connection.execute(update(releases).where(releases.c.name == row.name).values(state="approved"))
+        counting.append(signature)
+        if len(counting) >= self.repository.threshold():
+            for one in counting:
+                draft.signatures[one.keyid] = one
+            await asyncio.to_thread(self._publish, row, draft, now)
+            await self._store(row.name, state="approved")
         return await self.show(row.name)
 
-    async def rollout(self, name: str, percent: int, knowledge: KnowledgeBase) -> dict[str, Any]:
-        """Offer an approved release to nodes, with the knowledge base of this moment.
+    def _publish(self, row: Any, draft: Metadata[Targets], now: datetime) -> None:
+        with self.repository.exclusive():
+            self.repository.publish_approved(
+                draft, release_path(row.disease, row.name), self._content(row), keys.online(self._home), now
+            )
 
-        Raises:
-            CoordinatorError: ``release.wrong_state``.
-        """
+    # --- rolling out ---------------------------------------------------------------------------------------------
+
+    async def rollout(self, name: str, percent: int, groups: tuple[str, ...], now: datetime) -> dict[str, Any]:
+        """Offer an approved release to a share of the nodes and to whole groups."""
         row = await self._existing(name)
-        if row.state not in ("approved", "released", "paused"):
-            raise CoordinatorError("release.wrong_state", name=row.name, state=row.state, act="rolled out")
-        await self.publish_knowledge(knowledge)
-        return await self._set(row.name, state="released", percent=percent)
+        self._need(row, ("approved", "released", "paused", "rolled back"), "rolled out")
+        await self._store(row.name, state="released", percent=percent, groups=list(groups))
+        await self.announce(now)
+        return await self.show(row.name)
 
-    async def pause(self, name: str) -> dict[str, Any]:
-        """Stop offering a release; nodes that have it keep it."""
+    async def pause(self, name: str, now: datetime) -> dict[str, Any]:
+        """Freeze a model where it is: nodes keep what they have."""
+        return await self._move(name, ("released",), "paused", "paused", now)
+
+    async def resume(self, name: str, now: datetime) -> dict[str, Any]:
+        """Go on after a pause."""
+        return await self._move(name, ("paused",), "released", "resumed", now)
+
+    async def rollback(self, name: str, now: datetime) -> dict[str, Any]:
+        """Send nodes back to the release before this one, which must have been offered to all."""
         row = await self._existing(name)
-        if row.state != "released":
-            raise CoordinatorError("release.wrong_state", name=row.name, state=row.state, act="paused")
-        return await self._set(row.name, state="paused")
+        self._need(row, OFFERED, "rolled back")
+        states = await self._states()
+        mine = ReleaseState(row.name, row.disease, row.state, row.percent, (), "")
+        earlier = [s for s in states if s.model == mine.model and s.version < mine.version and s.state in OFFERED]
+        if not earlier:
+            raise CoordinatorError("release.nothing_to_roll_back", name=row.name)
+        return await self._move(name, OFFERED, "rolled back", "rolled back", now)
 
-    async def withdraw(self, name: str) -> dict[str, Any]:
-        """Take a release away for good."""
+    async def withdraw(self, name: str, reason: str, now: datetime) -> dict[str, Any]:
+        """Revoke a release for good: nodes that have it stop using it and show the reason."""
         row = await self._existing(name)
         if row.state == "withdrawn":
             raise CoordinatorError("release.wrong_state", name=row.name, state=row.state, act="withdrawn")
-        return await self._set(row.name, state="withdrawn", percent=0)
+        await self._store(row.name, state="withdrawn", percent=0, reason=reason)
+        await self.announce(now)
+        return await self.show(row.name)
+
+    async def announce(self, now: datetime) -> None:
+        """Publish the rollout document that follows from the store, if it says something new."""
+        states = await self._states()
+        async with self._database.begin() as connection:
+            gone = (await connection.scalars(select(nodes.c.id).where(nodes.c.revoked))).all()
+        await asyncio.to_thread(self._announce, states, [str(n) for n in gone], now)
+
+    def _announce(self, states: list[ReleaseState], gone: list[str], now: datetime) -> None:
+        with self.repository.exclusive():
+            current = self.repository.rollout()
+            wanted = plan(states, current.serial, self._config.name, gone)
+            if wanted != current:
+                following = replace(wanted, serial=current.serial + 1)
+                self.repository.publish_rollout(following, keys.online(self._home), now)
+
+    async def keep_fresh(self, now: datetime) -> None:
+        """Renew the timestamp; ``serve`` calls this now and then."""
+        await asyncio.to_thread(self._keep_fresh, now)
+
+    def _keep_fresh(self, now: datetime) -> None:
+        with self.repository.exclusive():
+            self.repository.keep_fresh(keys.online(self._home), now)
+
+    # --- showing -------------------------------------------------------------------------------------------------
+
+    async def serial(self) -> int:
+        """The rollout document's serial."""
+        return (await asyncio.to_thread(self.repository.rollout)).serial
 
     async def show(self, name: str) -> dict[str, Any]:
-        """One release with its gates and approvals."""
+        """One release with its gates, approvals and what it needs next."""
         row = await self._existing(name)
-        manifest = self._models.read_manifest(row.manifest)
+        signed = await self._signatures(row.name, self._draft(row)) if row.state == "proposed" else []
         async with self._database.begin() as connection:
-            signed = await connection.execute(select(approvals).where(approvals.c.release == row.name))
-            keys = [{"key": r.key_id[:16], "on": r.created} for r in signed]
+            rows = await connection.execute(select(approvals).where(approvals.c.release == row.name))
+            by_key = {r.key_id: r.created for r in rows}
+        counting = {s.keyid for s in signed} if row.state == "proposed" else set(by_key)
+        model, version = row.name.split("@")
         return {
             "release": row.name,
             "disease": row.disease,
-            "model": manifest.model,
-            "version": manifest.version,
+            "model": model,
+            "version": int(version),
             "state": row.state,
             "percent": row.percent,
+            "groups": row.groups,
+            "reason": row.reason,
             "notes": row.notes,
             "gates": row.gates,
-            "approvals": keys,
-            "approvals_needed": self._config.approvals,
+            "approvals": [{"key": k[:16], "on": on} for k, on in sorted(by_key.items()) if k in counting],
+            "approvals_needed": self.repository.threshold(),
             "manifest": row.manifest,
             "created": row.created,
         }
@@ -162,61 +267,71 @@ class Releases:
             names = (await connection.scalars(select(releases.c.name).order_by(releases.c.created.desc()))).all()
         return [await self.show(n) for n in names]
 
-    async def publish_knowledge(self, knowledge: KnowledgeBase) -> dict[str, Any]:
-        """Make the knowledge base of this moment the replica that nodes fetch."""
-        data = replica.build(await knowledge.entries())
-        self._artifacts.put(data)
-        version = await knowledge.version()
-        artifact = Artifact.of("kb", data)
-        fact = f"{artifact.sha256} {artifact.size_bytes} {version}"
-        async with self._database.begin() as connection:
-            if await get_fact(connection, _KB_FACT) != fact:
-                await set_fact(connection, _KB_FACT, fact)
-                await bump_catalogue(connection)
-        return {"kb_version": version, "sha256": artifact.sha256, "size": artifact.size_bytes}
+    # --- the store -----------------------------------------------------------------------------------------------
 
-    async def serial(self) -> int:
-        """The catalogue's serial; it rises with every change that nodes should see."""
+    async def _insert(
+        self, name: str, disease: str, content: bytes, notes: str, findings: list[gates.Gate], now: datetime
+    ) -> None:
+        sha256 = self._artifacts.put(content)
         async with self._database.begin() as connection:
-            return int(await get_fact(connection, CATALOGUE_SERIAL, "0"))
-
-    async def catalogue(self, node_url: str, signer: str) -> dict[str, Any]:
-        """Model list L: everything that nodes may fetch now."""
-        async with self._database.begin() as connection:
-            serial = int(await get_fact(connection, CATALOGUE_SERIAL, "0"))
-            kb = (await get_fact(connection, _KB_FACT)).split()
-            rows = (
-                await connection.execute(
-                    select(releases).where(releases.c.state == "released", releases.c.percent == 100)
+            await connection.execute(
+                releases.insert().values(
+                    name=name,
+                    disease=disease,
+                    manifest=sha256,
+                    state="proposed",
+                    percent=0,
+                    groups=[],
+                    reason="",
+                    notes=notes,
+                    gates=[g.document() for g in findings],
+                    created=now.isoformat(timespec="seconds"),
                 )
-            ).all()
-        listed = []
-        for row in rows:
-            manifest = self._models.read_manifest(row.manifest)
-            listed.append(
-                {
-                    "release": row.name,
-                    "disease": row.disease,
-                    "model": manifest.model,
-                    "version": manifest.version,
-                    "manifest": {"sha256": row.manifest, "size": self._artifacts.path(row.manifest).stat().st_size},
-                    "signer": signer,
-                    "artifacts": [a.document() for a in manifest.artifacts],
-                }
             )
-        return {
-            "serial": serial,
-            "coordinator": self._config.name,
-            "node_url": node_url,
-            "kb": {"sha256": kb[0], "size": int(kb[1]), "version": kb[2]} if kb else None,
-            "releases": sorted(listed, key=lambda r: (r["disease"], r["model"], -r["version"])),
-        }
 
-    async def _set(self, name: str, **values: Any) -> dict[str, Any]:
+    async def _store(self, name: str, **values: Any) -> None:
         async with self._database.begin() as connection:
             await connection.execute(update(releases).where(releases.c.name == name).values(**values))
-            await bump_catalogue(connection)
-        return await self.show(name)
+
+    async def _move(
+        self, name: str, allowed: tuple[str, ...], state: str, act: str, now: datetime
+    ) -> dict[str, Any]:
+        row = await self._existing(name)
+        self._need(row, allowed, act)
+        await self._store(row.name, state=state)
+        await self.announce(now)
+        return await self.show(row.name)
+
+    @staticmethod
+    def _need(row: Any, allowed: tuple[str, ...], act: str) -> None:
+        if row.state not in allowed:
+            raise CoordinatorError("release.wrong_state", name=row.name, state=row.state, act=act)
+
+    async def _states(self) -> list[ReleaseState]:
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(select(releases))).all()
+        return [ReleaseState(r.name, r.disease, r.state, r.percent, tuple(r.groups), r.reason) for r in rows]
+
+    def _content(self, row: Any) -> bytes:
+        return self._artifacts.path(row.manifest).read_bytes()
+
+    def _draft(self, row: Any) -> Metadata[Targets]:
+        expires = datetime.fromisoformat(row.created) + APPROVAL_LIFE
+        return self.repository.draft(release_path(row.disease, row.name), self._content(row), expires)
+
+    async def _signatures(self, name: str, draft: Metadata[Targets]) -> list[Signature]:
+        """Recorded signatures that count for this draft."""
+        known = self.repository.approver_keys()
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(select(approvals).where(approvals.c.release == name))).all()
+        recorded = [Signature(r.key_id, r.signature) for r in rows if r.key_id in known]
+        return [s for s in recorded if _valid(draft, s, known)]
+
+    async def _newest(self, model: str) -> Any:
+        async with self._database.begin() as connection:
+            names = (await connection.scalars(select(releases.c.name))).all()
+        versions = [int(n.split("@")[1]) for n in names if n.split("@")[0] == model]
+        return await self._find(f"{model}@{max(versions)}") if versions else None
 
     async def _find(self, name: str) -> Any:
         async with self._database.begin() as connection:
@@ -224,12 +339,20 @@ class Releases:
 
     async def _existing(self, name: str) -> Any:
         """The release by ``model@version``, or the newest of ``model``."""
-        if "@" not in name:
-            async with self._database.begin() as connection:
-                names = (await connection.scalars(select(releases.c.name))).all()
-            versions = [int(n.split("@")[1]) for n in names if n.split("@")[0] == name]
-            name = f"{name}@{max(versions)}" if versions else name
-        row = await self._find(name)
+        row = await (self._newest(name) if SLUG.fullmatch(name) else self._find(name))
         if row is None:
             raise CoordinatorError("release.unknown", name=name)
         return row
+
+
+def sign_draft(draft: Metadata[Targets], signer: CryptoSigner) -> Signature:
+    """An approver's signature over a draft."""
+    return signer.sign(CanonicalJSONSerializer().serialize(draft.signed))
+
+
+def _valid(draft: Metadata[Targets], signature: Signature, known: dict[str, Any]) -> bool:
+    try:
+        known[signature.keyid].verify_signature(signature, CanonicalJSONSerializer().serialize(draft.signed))
+    except Exception:  # securesystemslib raises several kinds for malformed and for wrong signatures
+        return False
+    return True

@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import event, func, select, update
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from coordinator.store.tables import facts, metadata
-
-CATALOGUE_SERIAL = "catalogue_serial"
+from coordinator.store.tables import metadata
 
 
 class Database:
@@ -56,28 +54,3 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 def _begin_immediate(connection: Any) -> None:
     # Read-then-write under a plain BEGIN fails as busy as soon as two processes do it.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-async def get_fact(connection: AsyncConnection, key: str, default: str = "") -> str:
-    """A single stored value."""
-    value = await connection.scalar(select(facts.c.value).where(facts.c.key == key))
-    return default if value is None else str(value)
-
-
-async def set_fact(connection: AsyncConnection, key: str, value: str) -> None:
-    """Store a single value."""
-    changed = await connection.execute(update(facts).where(facts.c.key == key).values(value=value))
-    if changed.rowcount == 0:
-        await connection.execute(facts.insert().values(key=key, value=value))
-
-
-async def bump_catalogue(connection: AsyncConnection) -> int:
-    """Raise the catalogue's serial, so that ``serve`` tells the nodes; returns the new one."""
-    serial = int(await get_fact(connection, CATALOGUE_SERIAL, "0")) + 1
-    await set_fact(connection, CATALOGUE_SERIAL, str(serial))
-    return serial
-
-
-async def count(connection: AsyncConnection, table: Any) -> int:
-    """Number of rows."""
-    return int(await connection.scalar(select(func.count()).select_from(table)) or 0)

@@ -58,8 +58,10 @@ releases = Table(
     Column("name", String(80), primary_key=True),  # model@version
     Column("disease", String(63), nullable=False),
     Column("manifest", String(64), nullable=False),  # digest of the manifest as released
-    Column("state", String(20), nullable=False),  # proposed | approved | released | paused | withdrawn
+    Column("state", String(20), nullable=False),  # proposed | approved | released | paused | rolled back | withdrawn
     Column("percent", Integer, nullable=False, default=0),
+    Column("groups", JSON, nullable=False),
+    Column("reason", String(500), nullable=False, default=""),  # why it was withdrawn
     Column("notes", String(4000), nullable=False, default=""),
     Column("gates", JSON, nullable=False),
     Column("created", String(40), nullable=False),
@@ -80,6 +82,7 @@ invites = Table(
     Column("token_sha256", String(64), primary_key=True),
     Column("expires", String(40), nullable=False),
     Column("site", String(120), nullable=False, default=""),
+    Column("groups", JSON, nullable=False),
     Column("used", Boolean, nullable=False, default=False),
 )
 
@@ -89,14 +92,11 @@ nodes = Table(
     Column("id", String(40), primary_key=True),
     Column("name", String(120), nullable=False),
     Column("site", String(120), nullable=False, default=""),
+    Column("groups", JSON, nullable=False),
+    Column("revoked", Boolean, nullable=False, default=False),
     Column("certificate_sha256", String(64), nullable=False),
+    Column("public_key", String(1000), nullable=False),  # PEM, to check a request for renewal
     Column("enrolled", String(40), nullable=False),
     Column("last_seen", String(40)),
 )
 
-facts = Table(
-    "facts",
-    metadata,
-    Column("key", String(60), primary_key=True),
-    Column("value", String(4000), nullable=False),
-)

@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
+from securesystemslib.signer import Signature
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -58,12 +60,25 @@ async def read_json(request: Request) -> object:
         raise CoordinatorError("enrol.bad_request") from error
 
 
+def _file(folder: Path, name: str) -> Response:
+    """A file of the repository; names that lead out of the folder are not found."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+        raise CoordinatorError("api.not_found")
+    return FileResponse(path, media_type="application/json")
+
+
 def make_app(services: Services) -> Starlette:
     """Build the application."""
 
     async def status(_: Request) -> Response:
         return JSONResponse(
-            {"coordinator": services.name, "serial": await services.releases.serial(), "notice": NOTICE["en"]}
+            {
+                "coordinator": services.name,
+                "serial": await services.releases.serial(),
+                "node_url": services.node_url,
+                "notice": NOTICE["en"],
+            }
         )
 
     async def ca(_: Request) -> Response:
@@ -73,9 +88,29 @@ def make_app(services: Services) -> Starlette:
         body = await read_json(request)
         return JSONResponse(await services.enrolment.enrol(body, services.node_url, services.name, services.clock()))
 
-    async def catalogue(_: Request) -> Response:
-        signer = f"{services.name} ({services.authority.fingerprint[:16]})"
-        return JSONResponse(await services.releases.catalogue(services.node_url, signer))
+    async def renew(request: Request) -> Response:
+        return JSONResponse(await services.enrolment.renew(await read_json(request), services.clock()))
+
+    async def root(_: Request) -> Response:
+        return Response(services.releases.repository.root_bytes(), media_type="application/json")
+
+    async def metadata(request: Request) -> Response:
+        return _file(services.releases.repository.metadata, request.path_params["name"])
+
+    async def target(request: Request) -> Response:
+        return _file(services.releases.repository.targets, request.path_params["path"])
+
+    async def approval_request(request: Request) -> Response:
+        return JSONResponse(await services.releases.request(request.path_params["release"]))
+
+    async def approve(request: Request) -> Response:
+        match await read_json(request):
+            case {"keyid": str(keyid), "sig": str(value)} if len(keyid) <= 64 and len(value) <= 200:
+                signature = Signature(keyid, value)
+            case _:
+                raise CoordinatorError("enrol.bad_request")
+        name = request.path_params["release"]
+        return JSONResponse(await services.releases.add_signature(name, signature, services.clock()))
 
     async def artifact(request: Request) -> Response:
         sha256 = request.path_params["sha256"]
@@ -107,7 +142,12 @@ def make_app(services: Services) -> Starlette:
             Route("/v1/status", status),
             Route("/v1/ca.pem", ca),
             Route("/v1/enrol", enrol, methods=["POST"]),
-            Route("/v1/catalogue", catalogue),
+            Route("/v1/renew", renew, methods=["POST"]),
+            Route("/v1/root.json", root),
+            Route("/v1/tuf/metadata/{name}", metadata),
+            Route("/v1/tuf/targets/{path:path}", target),
+            Route("/v1/approvals/{release}", approval_request),
+            Route("/v1/approvals/{release}", approve, methods=["POST"]),
             Route("/v1/artifacts/{sha256}", artifact),
             Route("/v1/kb/entries/{entry}", entry),
         ],

@@ -8,7 +8,7 @@ import json
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from hypercorn.asyncio import serve as serve_http
@@ -30,6 +30,7 @@ from protocols.clock import Clock
 _log = logging.getLogger("medmesh.server")
 _HEADER_TIMEOUT_S = 20
 _GRACE_S = 2
+_HOUR_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,23 @@ async def serve(
                 await stack.enter_async_context(announced(listening.host, port, node_port, authority.fingerprint))
             except (OSError, ZeroconfError):
                 _log.warning("this network does not let us announce ourselves; nodes need an invite or address")
-        await stop.wait()
+        await _until(stop, lambda: releases.keep_fresh(clock()))
         # An idle connection that a client keeps open must not keep us: the server's own grace does not end those.
         await asyncio.wait({http}, timeout=_GRACE_S)
         http.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await http
+
+
+async def _until(stop: asyncio.Event, hourly: Callable[[], Awaitable[None]]) -> None:
+    """Wait for ``stop``, doing what must be done every hour: an unrenewed timestamp would make nodes call us stale."""
+    while not stop.is_set():
+        try:
+            await hourly()
+        except OSError:
+            _log.exception("renewing the timestamp failed; trying again in an hour")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _HOUR_S)
 
 
 def _http_config(listener: socket.socket, certificate: object, key: object) -> HttpConfig:
