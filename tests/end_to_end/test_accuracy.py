@@ -35,7 +35,7 @@ def test_quick_training_reaches_the_figure_in_time(
     rungs = {r["name"]: r["balanced_accuracy"] for r in cold["rungs"]}
     assert rungs["last pool"] <= last_pool_at_most, "the rival that the taps beat"
     assert cold["seconds"]["total"] <= 150
-    assert cold["features_computed"] == 1600
+    assert 1590 <= cold["features_computed"] <= 1600  # exact duplicates are kept once
 
 
 def test_training_again_on_cached_features_is_quick(home: Path) -> None:
