@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,16 +16,25 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Nodes · 节点")
     app.add_typer(group, name="node")
     command(group)(invite)
+    command(group)(revoke)
     command(group, "list")(list_)
 
 
 async def invite(
     console: Console,
     site: Annotated[str, typer.Option(help="Site that the node belongs to · 所属机构")] = "",
+    groups: Annotated[str, typer.Option(help="Rollout groups, a,b · 分组")] = "",
+    url: Annotated[str | None, typer.Option(help="Address for the node, if serve's own is not right")] = None,
+    qr: Annotated[Path | None, typer.Option(help="Write a QR image here (.png or .svg)")] = None,
 ) -> None:
     """Make a one-time invite, valid for 24 hours."""
+    chosen = tuple(g.strip() for g in groups.split(",") if g.strip())
     async with open_coordinator(console.home) as coordinator:
-        document = await coordinator.enrolment.invite(site[:120], utc_now())
+        document = await coordinator.enrolment.invite(site[:120], chosen, url, utc_now())
+    if qr is not None:
+        import segno
+
+        segno.make(document["invite"], error="m").save(str(qr), scale=4)
 
     def human() -> None:
         console.line(document["invite"], document["invite"])
@@ -51,4 +61,15 @@ async def list_(console: Console) -> None:
             ],
             [[r["node"], r["name"], r["site"], r["last_seen"] or "—"] for r in rows],
         ),
+    )
+
+
+async def revoke(console: Console, node: Annotated[str, typer.Argument(help="Id or name of the node")]) -> None:
+    """Turn a node away for good, and tell the others."""
+    async with open_coordinator(console.home) as coordinator:
+        document = await coordinator.enrolment.revoke(node)
+        await coordinator.releases.announce(utc_now())
+    console.answer(
+        document,
+        lambda: console.line(f"{document['name']} is revoked.", f"{document['name']} 已吊销。"),
     )

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 
-from coordinator.bootstrap import open_coordinator, utc_now
+from coordinator.bootstrap import Coordinator, open_coordinator, utc_now
+from coordinator.errors import CoordinatorError
+from coordinator.releases import keys
 from disease_kb.seeding import open_or_build
 from protocols.console import Console, command
 
 Name = Annotated[str, typer.Argument(help="model or model@version")]
+MAX_TEXT = 4000
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +23,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Releases · 发布")
     app.add_typer(group, name="release")
     command(group, "list")(list_)
-    for function in (propose, approve, rollout, pause, withdraw, show):
+    for function in (propose, approve, rollout, pause, resume, rollback, withdraw, show):
         command(group)(function)
     knowledge = typer.Typer(no_args_is_help=True, help="Knowledge base · 知识库")
     app.add_typer(knowledge, name="kb")
@@ -27,12 +31,15 @@ def register(app: typer.Typer) -> None:
 
 
 def _print(console: Console, document: dict[str, Any]) -> None:
+    reach = f"{document['percent']} %" + (f" + {', '.join(document['groups'])}" if document["groups"] else "")
     console.line(
-        f"{document['release']} ({document['disease']}): {document['state']}, {document['percent']} % · "
+        f"{document['release']} ({document['disease']}): {document['state']}, {reach} · "
         f"approvals {len(document['approvals'])} of {document['approvals_needed']}",
-        f"{document['release']}（{document['disease']}）：{document['state']}，{document['percent']}% · "
+        f"{document['release']}（{document['disease']}）：{document['state']}，{reach} · "
         f"批准 {len(document['approvals'])}/{document['approvals_needed']}",
     )
+    if document["reason"]:
+        console.line(f"  reason: {document['reason']}", f"  原因：{document['reason']}")
     for gate in document["gates"]:
         mark = "✓" if gate["ok"] else "✗"
         console.line(f"  {mark} {gate['name']}: {gate['detail']}", f"  {mark} {gate['name']}：{gate['detail']}")
@@ -43,10 +50,13 @@ async def propose(
     model: Name,
     notes: Annotated[str, typer.Option(help="Release notes · 发布说明")] = "",
     allow_unmapped: Annotated[str | None, typer.Option(help="Why labels without an entry are released")] = None,
+    floor: Annotated[bool, typer.Option("--floor", help="Once active, no earlier version may come back")] = False,
 ) -> None:
     """Put a model version up for approval."""
+    if len(notes) > MAX_TEXT or len(allow_unmapped or "") > 500:
+        raise click.BadParameter(f"notes take {MAX_TEXT} characters, a reason 500")
     async with open_coordinator(console.home) as coordinator:
-        document = await coordinator.releases.propose(model, notes, allow_unmapped, utc_now())
+        document = await coordinator.releases.propose(model, notes, allow_unmapped, floor, utc_now())
     console.answer(document, lambda: _print(console, document))
 
 
@@ -54,35 +64,107 @@ async def approve(
     console: Console,
     release: Name,
     key: Annotated[Path | None, typer.Option(help="Your approver's key")] = None,
+    at: Annotated[str | None, typer.Option(help="https://… of a coordinator on another machine")] = None,
+    ca: Annotated[str | None, typer.Option(help="That coordinator's fingerprint (key list)")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
 ) -> None:
-    """Approve a proposed release with your own key."""
-    async with open_coordinator(console.home) as coordinator:
-        document = await coordinator.releases.approve(release, key, utc_now())
+    """Approve a proposed release with your own key, here or on another machine's coordinator."""
+    if at is None:
+        async with open_coordinator(console.home) as coordinator:
+            document = await coordinator.releases.approve(release, key, utc_now())
+        console.answer(document, lambda: _print(console, document))
+        return
+    if key is None or ca is None:
+        raise click.BadParameter("--at needs --key FILE and --ca FINGERPRINT")
+    from coordinator.releases import remote
+
+    channel = remote.Channel(at, ca)
+    request = remote.fetch(channel, release)
+    if not console.json and not yes:
+        _describe(console, request.release, request.document, request.others)
+        typer.confirm(console.t("Sign this release?", "签署此发布？"), abort=True)
+    document = remote.approve(channel, request, key)
     console.answer(document, lambda: _print(console, document))
+
+
+def _describe(console: Console, release: str, document: dict[str, Any], others: list[str]) -> None:
+    metrics = document.get("metrics", {}).get("balanced_accuracy", {})
+    console.line(
+        f"{release}: disease {document.get('disease', 'knowledge base')}, "
+        f"labels {', '.join(x['label'] for x in document.get('labels', []))}, "
+        f"balanced accuracy {metrics.get('value', '—')} ({metrics.get('low', '—')} to {metrics.get('high', '—')})",
+        f"{release}：疾病 {document.get('disease', '知识库')}，"
+        f"标签 {', '.join(x['label'] for x in document.get('labels', []))}，"
+        f"平衡准确率 {metrics.get('value', '—')}（{metrics.get('low', '—')}–{metrics.get('high', '—')}）",
+    )
+    if others:
+        console.line(
+            f"The same signature keeps {len(others)} earlier release(s): {', '.join(others)}",
+            f"同一签名保留 {len(others)} 个已有发布：{', '.join(others)}",
+        )
 
 
 async def rollout(
     console: Console,
     release: Name,
-    percent: Annotated[int, typer.Option(min=100, max=100, help="100: all nodes")] = 100,
+    percent: Annotated[int, typer.Option(min=0, max=100, help="Share of the nodes")] = 100,
+    groups: Annotated[str, typer.Option(help="Groups of sites that get it whatever the percentage, a,b")] = "",
 ) -> None:
-    """Offer an approved release to the nodes."""
-    async with open_coordinator(console.home) as coordinator, await open_or_build(console.home) as knowledge:
-        document = await coordinator.releases.rollout(release, percent, knowledge)
+    """Offer an approved release to nodes."""
+    chosen = tuple(g.strip() for g in groups.split(",") if g.strip())
+    async with open_coordinator(console.home) as coordinator:
+        await _publish_knowledge(console, coordinator)
+        document = await coordinator.releases.rollout(release, percent, chosen, utc_now())
     console.answer(document, lambda: _print(console, document))
+
+
+async def _publish_knowledge(console: Console, coordinator: Coordinator) -> dict[str, Any] | None:
+    """Bring the knowledge base of this moment to the nodes: at once with a single approver here, else as a proposal."""
+    async with await open_or_build(console.home) as knowledge:
+        proposed = await coordinator.releases.propose_knowledge(knowledge, utc_now())
+    if proposed is None:
+        return None
+    if coordinator.releases.repository.threshold() == 1 and len(keys.approver_paths(coordinator.home)) == 1:
+        await coordinator.releases.approve(proposed["release"], None, utc_now())
+        return await coordinator.releases.rollout(proposed["release"], 100, (), utc_now())
+    console.say(
+        f"The knowledge base has changed; {proposed['release']} waits for approval.",
+        f"知识库有更新；{proposed['release']} 等待批准。",
+    )
+    return proposed
 
 
 async def pause(console: Console, release: Name) -> None:
-    """Stop offering a release; nodes that have it keep it."""
+    """Freeze a model where it is; nodes keep what they have."""
     async with open_coordinator(console.home) as coordinator:
-        document = await coordinator.releases.pause(release)
+        document = await coordinator.releases.pause(release, utc_now())
     console.answer(document, lambda: _print(console, document))
 
 
-async def withdraw(console: Console, release: Name) -> None:
-    """Take a release away for good."""
+async def resume(console: Console, release: Name) -> None:
+    """Go on after a pause."""
     async with open_coordinator(console.home) as coordinator:
-        document = await coordinator.releases.withdraw(release)
+        document = await coordinator.releases.resume(release, utc_now())
+    console.answer(document, lambda: _print(console, document))
+
+
+async def rollback(console: Console, release: Name) -> None:
+    """Send nodes back to the release before this one."""
+    async with open_coordinator(console.home) as coordinator:
+        document = await coordinator.releases.rollback(release, utc_now())
+    console.answer(document, lambda: _print(console, document))
+
+
+async def withdraw(
+    console: Console,
+    release: Name,
+    reason: Annotated[str, typer.Option(help="Shown at every node that has it")],
+) -> None:
+    """Revoke a release for good; nodes stop using it and show the reason."""
+    if not reason.strip() or len(reason) > 500 or not reason.isprintable():
+        raise CoordinatorError("usage", problem="--reason takes 1 to 500 printable characters")
+    async with open_coordinator(console.home) as coordinator:
+        document = await coordinator.releases.withdraw(release, reason.strip(), utc_now())
     console.answer(document, lambda: _print(console, document))
 
 
@@ -96,7 +178,7 @@ async def show(console: Console, release: Name) -> None:
 async def list_(console: Console) -> None:
     """All releases."""
     async with open_coordinator(console.home) as coordinator:
-        rows = await coordinator.releases.list()
+        rows = await coordinator.releases.all()
 
     def human() -> None:
         for row in rows:
@@ -106,13 +188,14 @@ async def list_(console: Console) -> None:
 
 
 async def publish(console: Console) -> None:
-    """Publish the knowledge base of this moment to the nodes."""
-    async with open_coordinator(console.home) as coordinator, await open_or_build(console.home) as knowledge:
-        document = await coordinator.releases.publish_knowledge(knowledge)
+    """Publish the knowledge base of this moment to the nodes, or propose it where approvals are needed."""
+    async with open_coordinator(console.home) as coordinator:
+        document = await _publish_knowledge(console, coordinator)
+    answer = document or {"release": None, "state": "unchanged"}
     console.answer(
-        document,
+        answer,
         lambda: console.line(
-            f"Knowledge base {document['kb_version']} published, {document['size']} bytes.",
-            f"知识库 {document['kb_version']} 已发布，{document['size']} 字节。",
+            f"Knowledge base {answer['release'] or ''}: {answer['state']}.",
+            f"知识库 {answer['release'] or ''}：{answer['state']}。",
         ),
     )

@@ -12,6 +12,8 @@ import typer
 
 from coordinator.bootstrap import initialise, open_coordinator, utc_now
 from coordinator.config import Config
+from coordinator.home import Home
+from coordinator.releases import keys
 from protocols.console import NOTICE, Console, command
 
 
@@ -32,24 +34,26 @@ async def init(
     if not name.strip() or len(name) > 80 or not name.isprintable():
         raise click.BadParameter("--name takes 1 to 80 printable characters")
     await initialise(console.home, Config(name=name.strip(), approvals=approvals))
-    keys = [str(p) for p in sorted((console.home / "coordinator" / "keys").glob("approver-*.pem"))]
+    roots = [str(p) for p in keys.root_paths(Home(console.home))]
 
     def human() -> None:
         console.line(f"A coordinator is ready in {console.home}.", f"协调器已建立于 {console.home}。")
         if approvals > 1:
             console.line(
-                f"Releases need {approvals} approvals. Give each approver one of these keys and delete it here:",
-                f"发布需要 {approvals} 人批准。请把以下密钥分别交给审批人，并从此处删除：",
+                f"Releases need {approvals} approvers. On the machine of each: medmesh-coordinator key create --out me.pem;\n"
+                "here: medmesh-coordinator user add NAME --approver LINE. Then move these root keys to safe places offline:",
+                f"发布需要 {approvals} 名审批人。在各自的机器上：medmesh-coordinator key create --out me.pem；\n"
+                "在此处：medmesh-coordinator user add 名称 --approver 公钥行。之后请把以下根密钥离线保存：",
             )
-            for key in keys:
-                console.line(f"  {key}", f"  {key}")
+            for path in roots:
+                console.line(f"  {path}", f"  {path}")
         console.line(
             "Next: medmesh-coordinator dataset import PATH --disease SLUG",
             "下一步：medmesh-coordinator dataset import 路径 --disease 疾病",
         )
         console.line(NOTICE["en"], NOTICE["zh"])
 
-    console.answer({"home": str(console.home), "name": name, "approvals": approvals, "approver_keys": keys}, human)
+    console.answer({"home": str(console.home), "name": name, "approvals": approvals, "root_keys": roots}, human)
 
 
 async def serve(

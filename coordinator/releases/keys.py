@@ -27,9 +27,7 @@ def create(path: Path) -> CryptoSigner:
         raise CoordinatorError("key.exists", path=path)
     path.parent.mkdir(parents=True, exist_ok=True)
     key = Ed25519PrivateKey.generate()
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     write_atomically(path, pem, mode=0o600)
     return CryptoSigner(key)
 

@@ -261,7 +261,7 @@ class Releases:
             "created": row.created,
         }
 
-    async def list(self) -> list[dict[str, Any]]:
+    async def all(self) -> list[dict[str, Any]]:
         """All releases, newest first."""
         async with self._database.begin() as connection:
             names = (await connection.scalars(select(releases.c.name).order_by(releases.c.created.desc()))).all()
@@ -293,9 +293,7 @@ class Releases:
         async with self._database.begin() as connection:
             await connection.execute(update(releases).where(releases.c.name == name).values(**values))
 
-    async def _move(
-        self, name: str, allowed: tuple[str, ...], state: str, act: str, now: datetime
-    ) -> dict[str, Any]:
+    async def _move(self, name: str, allowed: tuple[str, ...], state: str, act: str, now: datetime) -> dict[str, Any]:
         row = await self._existing(name)
         self._need(row, allowed, act)
         await self._store(row.name, state=state)

@@ -195,7 +195,12 @@ class Repository:
     # --- changing who may sign -----------------------------------------------------------------------------------
 
     def change_approvers(
-        self, keys: list[Key], roots: list[CryptoSigner], signers: list[CryptoSigner], online: CryptoSigner, now: datetime
+        self,
+        keys: list[Key],
+        roots: list[CryptoSigner],
+        signers: list[CryptoSigner],
+        online: CryptoSigner,
+        now: datetime,
     ) -> None:
         """Replace the set of approvers; the approvers metadata is signed again by ``signers`` and earlier signers that stay.
 
@@ -243,7 +248,9 @@ class Repository:
         self._point(new, now, {"targets": targets.signed.version})
         self.publish_rollout(rollout, new, now)
 
-    def rotate_root(self, old: list[CryptoSigner], new: list[CryptoSigner], online: CryptoSigner, now: datetime) -> None:
+    def rotate_root(
+        self, old: list[CryptoSigner], new: list[CryptoSigner], online: CryptoSigner, now: datetime
+    ) -> None:
         """Replace the root keys; old and new sign the change.
 
         Raises:
@@ -264,9 +271,7 @@ class Repository:
         self._write(_signed(targets, new), "targets")
         self._point(online, now, {"targets": targets.signed.version})
 
-    def _next_root(
-        self, root: Metadata[Root], old: list[CryptoSigner], new: list[CryptoSigner], now: datetime
-    ) -> None:
+    def _next_root(self, root: Metadata[Root], old: list[CryptoSigner], new: list[CryptoSigner], now: datetime) -> None:
         previous = self.root()
         root.signed.version += 1
         root.signed.expires = _soon(now, _ROOT_LIFE)

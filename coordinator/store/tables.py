@@ -99,4 +99,3 @@ nodes = Table(
     Column("enrolled", String(40), nullable=False),
     Column("last_seen", String(40)),
 )
-
