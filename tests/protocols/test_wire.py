@@ -16,7 +16,7 @@ from protocols.recognition import decide, prediction_set, same_answer, scores
 
 
 def test_invite_survives_copying_with_line_breaks() -> None:
-    invite = Invite(("https://10.0.0.1:8765",), "a" * 64, "token")
+    invite = Invite(("https://10.0.0.1:8765",), "a" * 64, "token", "b" * 64, 7)
     text = invite.encode()
     assert "\n" not in text
     assert Invite.decode(f"  {text[:40]}\n {text[40:]}\n") == invite
