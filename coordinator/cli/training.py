@@ -48,7 +48,7 @@ async def train(
     dataset: Annotated[str, typer.Argument(help="Name of the data set")],
     backbone: Annotated[str, typer.Option(help="imagenet, nsfwjs-4.4.0, file:PATH, random-SEED")] = nsfwjs.BACKBONE_ID,
     effort: Annotated[str, typer.Option(help="quick, standard or full")] = "standard",
-    budget_kb: Annotated[int | None, typer.Option(min=1, help="Largest head in kB")] = None,
+    budget_kb: Annotated[int | None, typer.Option(min=1, help="Largest head in kB; 60 if not given")] = None,
 ) -> None:
     """Train a model version from a data set."""
     from coordinator.training.trainer import Effort, Plan, Trainer

@@ -33,6 +33,7 @@ from protocols.recognition import scores
 from protocols.selftest import golden_scores
 
 LEAST_IMAGES = 5
+USUAL_BUDGET_KB = 60
 LEAST_NODE_VERSION = "0.1.0"
 PARITY_AGREEMENT = 0.998
 PARITY_SCORE = 0.02
@@ -224,17 +225,21 @@ def as_data(plan: Plan, extraction: Extraction) -> Data:
 
 
 def within_budget(plan: Plan, data: Data) -> tuple[selection.TapSet, ...]:
-    """The candidates whose head fits into the budget, counted at the larger encoding."""
+    """The candidates whose head fits into the budget, counted at the larger encoding.
+
+    Without a budget of the user's, heads stay below ``USUAL_BUDGET_KB``, which is a minute on a 9.6 kbit/s line; data with
+    so many classes that none fits gets the smallest.
+    """
     candidates = selection.CANDIDATES[plan.effort]
-    if plan.budget_kb is None:
-        return candidates
     size = {
         c: sum(data.taps[t].shape[1] for t in c.taps) * len(plan.labels) * ENCODINGS[-1].bytes_per_weight + 4096
         for c in candidates
     }
-    fitting = tuple(c for c in candidates if size[c] <= plan.budget_kb * 1000)
+    least = min(size.values())
+    budget_kb = plan.budget_kb or max(USUAL_BUDGET_KB, -(-least // 1000))
+    fitting = tuple(c for c in candidates if size[c] <= budget_kb * 1000)
     if not fitting:
-        raise CoordinatorError("train.over_budget", budget=plan.budget_kb, least=-(-min(size.values()) // 1000))
+        raise CoordinatorError("train.over_budget", budget=budget_kb, least=-(-least // 1000))
     return fitting
 
 
