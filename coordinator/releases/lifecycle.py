@@ -7,6 +7,8 @@ new rollout document, and a release becomes choosable only when its approvals re
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,6 +39,7 @@ from protocols.trust import KNOWLEDGE, release_path
 
 APPROVAL_LIFE = timedelta(days=365)
 KB_FORMAT = "medmesh.kb/1"
+KB_PATCHES = 3
 
 
 class Releases:
@@ -85,14 +88,25 @@ class Releases:
         return await self.show(manifest.name)
 
     async def propose_knowledge(self, knowledge: KnowledgeBase, now: datetime) -> dict[str, Any] | None:
-        """Put the knowledge base of this moment up for approval; None where it is what was proposed last."""
+        """Put the knowledge base of this moment up for approval; None where it is what was proposed last.
+
+        Patches from the last few versions go with it, so that a changed entry costs a node a few kB.
+        """
         version = await knowledge.version()
-        artifact = Artifact.of("kb", data := replica.build(await knowledge.entries()))
-        document = canonical_json({"format": KB_FORMAT, "version": version, "artifact": artifact.document()})
+        data = replica.build(await knowledge.entries())
+        artifact = Artifact.of("kb", data)
         newest = await self._newest(KNOWLEDGE)
-        if newest is not None and self._content(newest) == document:
+        if newest is not None and self._kb_artifact(newest).sha256 == artifact.sha256:
             return None
         self._artifacts.put(data)
+        patches = []
+        for old in (await self._all_of(KNOWLEDGE))[:KB_PATCHES]:
+            before = self._kb_artifact(old).sha256
+            change = replica.patch(self._artifacts.path(before).read_bytes(), data)
+            patches.append({"from": before, **Artifact("kb-patch", self._artifacts.put(change), len(change)).document()})
+        document = canonical_json(
+            {"format": KB_FORMAT, "version": version, "artifact": artifact.document(), "patches": patches}
+        )
         name = f"{KNOWLEDGE}@{1 if newest is None else int(newest.name.split('@')[1]) + 1}"
         await self._insert(name, KNOWLEDGE, document, f"Knowledge base {version}", [], now)
         return await self.show(name)
@@ -325,11 +339,18 @@ class Releases:
         recorded = [Signature(r.key_id, r.signature) for r in rows if r.key_id in known]
         return [s for s in recorded if _valid(draft, s, known)]
 
-    async def _newest(self, model: str) -> Any:
+    def _kb_artifact(self, row: Any) -> Artifact:
+        return Artifact.from_document(json.loads(self._content(row))["artifact"])
+
+    async def _all_of(self, model: str) -> Sequence[Any]:
+        """All releases of a model, newest first."""
         async with self._database.begin() as connection:
-            names = (await connection.scalars(select(releases.c.name))).all()
-        versions = [int(n.split("@")[1]) for n in names if n.split("@")[0] == model]
-        return await self._find(f"{model}@{max(versions)}") if versions else None
+            rows = (await connection.execute(select(releases))).all()
+        mine = [r for r in rows if r.name.split("@")[0] == model]
+        return sorted(mine, key=lambda r: -int(r.name.split("@")[1]))
+
+    async def _newest(self, model: str) -> Any:
+        return next(iter(await self._all_of(model)), None)
 
     async def _find(self, name: str) -> Any:
         async with self._database.begin() as connection:
