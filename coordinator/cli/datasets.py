@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -82,7 +83,15 @@ def _print_report(console: Console, document: dict[str, Any]) -> None:
         more = len(document["rejected"]) - 20
         console.line(f"  … and {more} more (dataset report)", f"  ……另有 {more} 个（dataset report）")
     for warning in document["warnings"]:
-        console.line(f"! {warning['text']}", f"! {warning['text']}")
+        console.line(f"! {warning['text']}", f"! {warning.get('text_zh', warning['text'])}")
+    for label, mapped in document["labels"].items():
+        if mapped["entry"] is None and mapped["kind"] != "normal":
+            hint = (
+                f"medmesh-coordinator dataset label {document['dataset']} {shlex.quote(label)} --entry ID|normal|other"
+            )
+            console.line(
+                f"Class {label} has no page in the knowledge base yet: {hint}", f"类别 {label} 尚无知识库条目：{hint}"
+            )
 
 
 async def list_(console: Console) -> None:

@@ -134,32 +134,56 @@ def clean(found: TrainingSet, checked: list[images.Checked], groups: dict[str, s
 def _warnings(report: Report, found: TrainingSet, group_of: dict[str, str]) -> list[dict[str, str]]:
     warnings: list[dict[str, str]] = []
 
-    def warn(code: str, text: str) -> None:
-        warnings.append({"code": code, "text": text})
+    def warn(code: str, en: str, zh: str) -> None:
+        warnings.append({"code": code, "text": en, "text_zh": zh})
 
     counts = Counter(s.label for s in report.accepted)
     for label in sorted({m.label for m in found.members} - set(counts)):
-        warn("intake.class_empty", f"Class {label} has no usable image.")
+        warn("intake.class_empty", f"Class {label} has no usable image.", f"类别 {label} 没有可用图像。")
     for label, count in sorted(counts.items()):
         if count < FEW_IMAGES:
-            warn("intake.few_images", f"Class {label} has only {count} images; figures will be uncertain.")
+            warn(
+                "intake.few_images",
+                f"Class {label} has only {count} images; figures will be uncertain.",
+                f"类别 {label} 只有 {count} 张图像，指标将不可靠。",
+            )
     if counts and max(counts.values()) > IMBALANCE * min(counts.values()):
-        warn("intake.imbalance", f"The largest class is more than {IMBALANCE} times the smallest.")
+        warn(
+            "intake.imbalance",
+            f"The largest class is more than {IMBALANCE} times the smallest.",
+            f"最大类别超过最小类别的 {IMBALANCE} 倍。",
+        )
     if found.beside:
         shown = ", ".join(sorted(found.beside)[:5])
-        warn("intake.beside_classes", f"{len(found.beside)} file(s) beside the class folders were left out: {shown}.")
+        count = len(found.beside)
+        warn(
+            "intake.beside_classes",
+            f"{count} file(s) beside the class folders were left out: {shown}.",
+            f"类别文件夹之外的 {count} 个文件未导入：{shown}。",
+        )
     if found.ignored:
-        warn("intake.ignored", f"{found.ignored} hidden or system file(s) were ignored.")
-    if report.label_conflicts:
+        warn(
+            "intake.ignored",
+            f"{found.ignored} hidden or system file(s) were ignored.",
+            f"忽略了 {found.ignored} 个隐藏或系统文件。",
+        )
+    if conflicts := len(report.label_conflicts):
         warn(
             "intake.label_conflict",
-            f"{len(report.label_conflicts)} image(s) stand under two labels and were set aside.",
+            f"{conflicts} image(s) stand under two labels and were set aside.",
+            f"{conflicts} 张图像同时出现在两个类别中，已搁置。",
         )
     if small := report.notes.get("small"):
-        warn("intake.small_images", f"{small} image(s) are below 64 pixels a side.")
+        warn(
+            "intake.small_images", f"{small} image(s) are below 64 pixels a side.", f"{small} 张图像边长不足 64 像素。"
+        )
     straddling = sum(len({group_of[n] for n in names}) > 1 for names in report.near_duplicates)
     if straddling:
-        warn("intake.near_duplicates", f"{straddling} set(s) of near-duplicates reach over several groups.")
+        warn(
+            "intake.near_duplicates",
+            f"{straddling} set(s) of near-duplicates reach over several groups.",
+            f"{straddling} 组近似重复图像跨越多个分组。",
+        )
     return warnings
 
 

@@ -103,7 +103,9 @@ class Releases:
         for old in (await self._all_of(KNOWLEDGE))[:KB_PATCHES]:
             before = self._kb_artifact(old).sha256
             change = replica.patch(self._artifacts.path(before).read_bytes(), data)
-            patches.append({"from": before, **Artifact("kb-patch", self._artifacts.put(change), len(change)).document()})
+            patches.append(
+                {"from": before, **Artifact("kb-patch", self._artifacts.put(change), len(change)).document()}
+            )
         document = canonical_json(
             {"format": KB_FORMAT, "version": version, "artifact": artifact.document(), "patches": patches}
         )
