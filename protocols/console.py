@@ -26,6 +26,7 @@ import typer
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from protocols.errors import Language, MedMeshError
 from protocols.notice import NOTICE
@@ -69,7 +70,7 @@ class Console:
         for heading in headings:
             table.add_column(heading, overflow="fold")
         for row in rows:
-            table.add_row(*(str(cell) for cell in row))
+            table.add_row(*(Text(str(cell)) for cell in row))  # names are data, never markup
         self.out.print(table)
 
     @contextmanager
@@ -120,6 +121,7 @@ def default_home() -> Path:
     return Path(os.environ.get("MEDMESH_HOME") or platformdirs.user_data_dir("medmesh", appauthor=False))
 
 
+_INTERRUPTED = 130
 _COMMON = (
     inspect.Parameter(
         "json_",
@@ -178,6 +180,8 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> NoReturn:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         code = app(args=arguments, standalone_mode=False)
+        if code == _INTERRUPTED:  # Typer turns Ctrl-C into this value instead of letting it through
+            fail(MedMeshError("interrupted"), arguments)
         sys.exit(code if isinstance(code, int) else 0)
     except MedMeshError as error:
         fail(error, arguments)
@@ -203,6 +207,8 @@ def _from_os_error(error: OSError) -> MedMeshError:
         return MedMeshError("storage.full", path=path)
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return MedMeshError("storage.not_writable", path=path)
+    if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG):
+        return MedMeshError("file.wrong_kind", path=path)
     if error.errno == errno.ENOENT:
         return MedMeshError("file.not_found", path=path)
     return MedMeshError("defect", fault=f"{type(error).__name__} {errno.errorcode.get(error.errno or 0, '')}".strip())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import urllib.parse
 from typing import Annotated
 
 import click
@@ -68,8 +69,10 @@ async def serve(
     from coordinator.web.server import Listening
     from coordinator.web.server import serve as run_server
 
-    if public_url is not None and not public_url.startswith("https://"):
-        raise click.BadParameter("--public-url must start with https://")
+    if public_url is not None:
+        parts = urllib.parse.urlsplit(public_url)
+        if parts.scheme != "https" or not parts.hostname or not parts.hostname.isascii():
+            raise click.BadParameter("--public-url takes https://HOST:PORT with an ASCII host name (xn--… for others)")
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
 
     def ready(addresses: dict[str, str]) -> None:

@@ -127,7 +127,8 @@ async def evaluate(
             result = await asyncio.to_thread(
                 evaluation.evaluate, manifest, coordinator.home.artifacts, on, groups, coordinator.engine, advance
             )
-    document = evaluation.document(manifest, result)
+        trained_on = await Datasets(coordinator.database, coordinator.home, coordinator.engine).digests(manifest.model)
+    document = evaluation.document(manifest, result, trained_on)
     names = [x.label for x in manifest.labels]
     if save_predictions is not None:
         with save_predictions.open("w", newline="", encoding="utf-8") as file:
@@ -154,6 +155,11 @@ async def evaluate(
             f"{manifest.name}，{document['n']} 张图像，{document['groups']} 个分组：平衡准确率 "
             f"{figure['value']:.3f}（{figure['low']:.3f}–{figure['high']:.3f}）。",
         )
+        if seen := document["seen_in_training"]:
+            console.line(
+                f"! {seen} of these images were used in training: the figures flatter. Use unseen patients.",
+                f"! 其中 {seen} 张图像曾用于训练，指标偏高。请使用未见过的患者。",
+            )
         console.table(
             [console.t("class", "类别"), console.t("sensitivity", "灵敏度"), console.t("specificity", "特异度"), "n"],
             [[k, v["sensitivity"], v["specificity"], v["n"]] for k, v in document["per_class"].items()],

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +32,8 @@ from protocols.imaging import MIN_EDGE_PX
 from protocols.manifest import SLUG
 
 FEW_IMAGES = 20
+_SPOOL, _KEPT = "import-", "kept"
+_ABANDONED_S = 24 * 3600
 IMBALANCE = 10
 
 
@@ -214,67 +218,95 @@ class Datasets:
             if not SLUG.fullmatch(value):
                 raise CoordinatorError("dataset.bad_name", name=value or "(empty)", what=what)
         await self._check_disease(options)
-        report = await asyncio.to_thread(self._examine, source, options, progress)
-        if len({s.label for s in report.accepted}) < 2:
-            raise CoordinatorError("intake.no_classes", path=source.name, found=len({s.label for s in report.accepted}))
-        document = {"dataset": options.name, "disease": options.disease, **report.document()}
-        async with self._database.begin() as connection:
-            dataset = await connection.scalar(select(datasets.c.id).where(datasets.c.name == options.name))
-            if dataset is None:
-                inserted = await connection.execute(
-                    datasets.insert().values(
-                        name=options.name, disease=options.disease, created=now.isoformat(), reports=[]
-                    )
+        with self._spool() as spool:
+            report = await asyncio.to_thread(self._examine, source, spool, options, progress)
+            if len({s.label for s in report.accepted}) < 2:
+                raise CoordinatorError(
+                    "intake.no_classes", path=source.name, found=len({s.label for s in report.accepted})
                 )
-                dataset = int(inserted.inserted_primary_key[0])  # type: ignore[index]  # an insert has one
-            document["already_present"] = await _insert_samples(connection, dataset, options.name, report)
-            reports = await connection.scalar(select(datasets.c.reports).where(datasets.c.id == dataset))
-            await connection.execute(
-                update(datasets)
-                .where(datasets.c.id == dataset)
-                .values(reports=[*(reports or []), {**document, "imported": now.isoformat()}])
-            )
-            document["labels"] = await _guess_labels(connection, dataset, options.disease, knowledge)
-        return document
+            document = {"dataset": options.name, "disease": options.disease, **report.document()}
+            async with self._database.begin() as connection:
+                dataset = await connection.scalar(select(datasets.c.id).where(datasets.c.name == options.name))
+                if dataset is None:
+                    inserted = await connection.execute(
+                        datasets.insert().values(
+                            name=options.name, disease=options.disease, created=now.isoformat(), reports=[]
+                        )
+                    )
+                    dataset = int(inserted.inserted_primary_key[0])  # type: ignore[index]  # an insert has one
+                document["already_present"] = await _insert_samples(connection, dataset, options.name, report)
+                reports = await connection.scalar(select(datasets.c.reports).where(datasets.c.id == dataset))
+                await connection.execute(
+                    update(datasets)
+                    .where(datasets.c.id == dataset)
+                    .values(reports=[*(reports or []), {**document, "imported": now.isoformat()}])
+                )
+                document["labels"] = await _guess_labels(connection, dataset, options.disease, knowledge)
+                await asyncio.to_thread(self._move_in, spool, report.accepted)
+            return document
 
     async def _check_disease(self, options: ImportOptions) -> None:
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             disease = await connection.scalar(select(datasets.c.disease).where(datasets.c.name == options.name))
         if disease not in (None, options.disease):
             raise CoordinatorError("dataset.other_disease", name=options.name, disease=disease)
 
-    def _examine(self, source: Path, options: ImportOptions, progress: Callable[[int, int], None]) -> Report:
+    def _examine(
+        self, source: Path, spool: Path, options: ImportOptions, progress: Callable[[int, int], None]
+    ) -> Report:
+        (spool / "unpacked").mkdir()
+        with open_training_set(source, spool / "unpacked", options.merge_classes) as found:
+            groups_file = options.groups_csv or found.groups_file
+            groups = None
+            if groups_file is not None:
+                if not groups_file.is_file():
+                    raise CoordinatorError("file.not_found", path=groups_file)
+                groups = read_groups(groups_file, {m.name for m in found.members}, found.wrapper)
+            wanted = [
+                images.Wanted(m.path, spool / _KEPT, options.min_edge_px, options.first_frame) for m in found.members
+            ]
+            checked = []
+            for result in self._engine.map(images.check, wanted):
+                checked.append(result)
+                progress(len(checked), len(wanted))
+            return clean(found, checked, groups)
+
+    @contextmanager
+    def _spool(self) -> Iterator[Path]:
+        """A folder for what an import unpacks and keeps for now; nothing of it outlives the import."""
         self._home.base.mkdir(parents=True, exist_ok=True)
-        spool = Path(tempfile.mkdtemp(prefix="import-", dir=self._home.base))
+        for left in self._home.base.glob(f"{_SPOOL}*"):
+            if time.time() - left.stat().st_mtime > _ABANDONED_S:  # by an import that was killed
+                shutil.rmtree(left, ignore_errors=True)
+        spool = Path(tempfile.mkdtemp(prefix=_SPOOL, dir=self._home.base))
         try:
-            with open_training_set(source, spool, options.merge_classes) as found:
-                groups_file = options.groups_csv or found.groups_file
-                groups = None
-                if groups_file is not None:
-                    if not groups_file.is_file():
-                        raise CoordinatorError("file.not_found", path=groups_file)
-                    groups = read_groups(groups_file, {m.name for m in found.members}, found.wrapper)
-                wanted = [
-                    images.Wanted(m.path, self._home.images, options.min_edge_px, options.first_frame)
-                    for m in found.members
-                ]
-                checked = []
-                for result in self._engine.map(images.check, wanted):
-                    checked.append(result)
-                    progress(len(checked), len(wanted))
-                return clean(found, checked, groups)
+            yield spool
         finally:
             shutil.rmtree(spool, ignore_errors=True)
 
+    def _move_in(self, spool: Path, accepted: list[Sample]) -> None:
+        """Move the accepted images from the spool into the store; both are on one file system."""
+        staged, kept = FolderBlobs(spool / _KEPT), FolderBlobs(self._home.images)
+        for sample in accepted:
+            if not kept.has(sample.sha256):
+                kept.path(sample.sha256).parent.mkdir(parents=True, exist_ok=True)
+                staged.path(sample.sha256).replace(kept.path(sample.sha256))
+
+    async def digests(self, name: str) -> set[str]:
+        """Digests of a data set's images; empty where it is gone."""
+        async with self._database.read() as connection:
+            query = select(samples.c.sha256).join(datasets, samples.c.dataset == datasets.c.id)
+            return set((await connection.scalars(query.where(datasets.c.name == name))).all())
+
     async def all(self) -> list[dict[str, Any]]:
         """All data sets with their counts."""
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             names = (await connection.scalars(select(datasets.c.name).order_by(datasets.c.name))).all()
         return [await self.show(name) for name in names]
 
     async def show(self, name: str) -> dict[str, Any]:
         """One data set: disease, classes with counts and their knowledge base entries, groups."""
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             row = await _dataset(connection, name)
             rows = (await connection.execute(select(samples).where(samples.c.dataset == row.id))).all()
             mapping = (await connection.execute(select(labels).where(labels.c.dataset == row.id))).all()
@@ -290,13 +322,13 @@ class Datasets:
 
     async def report(self, name: str) -> dict[str, Any]:
         """The cleaning reports of all imports into a data set."""
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             row = await _dataset(connection, name)
         return {"dataset": name, "imports": row.reports}
 
     async def samples(self, name: str) -> list[Sample]:
         """All images of a data set, ordered by digest so that training does not depend on the order of import."""
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             row = await _dataset(connection, name)
             rows = await connection.execute(
                 select(samples).where(samples.c.dataset == row.id).order_by(samples.c.sha256)

@@ -45,16 +45,27 @@ def check(wanted: Wanted) -> Checked:
     try:
         with open_image(wanted.path, first_frame=wanted.first_frame) as image:
             notes = _notes(image, wanted)
-            large = max(image.size) > LOSSLESS_EDGE_PX
+            lossless = max(image.size) <= LOSSLESS_EDGE_PX
             kept = upright(image)
         level = np.asarray(kept.convert("L").resize((64, 64)))
         if level.max() <= 2 or level.min() >= 253:
             raise ImageError("image.blank", level="black" if level.max() <= 2 else "white")
-        data = encode(kept, lossless=not large)
+        data = encode(kept, lossless)
     except ImageError as error:
         return Checked(error.code, {"en": error.message("en"), "zh": error.message("zh")})
     sha256 = FolderBlobs(wanted.blobs).put(data)
     return Checked(sha256=sha256, perceptual=perceptual_hash(kept).tobytes(), notes=notes)
+
+
+def kept_copy(path: Path) -> bytes:
+    """The copy that would be kept of an image.
+
+    Raises:
+        ImageError: the image cannot be used.
+    """
+    with open_image(path) as image:
+        lossless = max(image.size) <= LOSSLESS_EDGE_PX
+        return encode(upright(image), lossless)
 
 
 def _notes(image: Image.Image, wanted: Wanted) -> tuple[str, ...]:

@@ -84,12 +84,12 @@ class Enrolment:
             case _:
                 raise CoordinatorError("enrol.bad_request")
         node_id = secrets.token_hex(8)
-        certificate = self._authority.issue_node(csr.encode(), node_id, now)
         digest = hashlib.sha256(token.encode()).hexdigest()
         async with self._database.begin() as connection:
             row = (await connection.execute(select(invites).where(invites.c.token_sha256 == digest))).first()
             if row is None or row.used or datetime.fromisoformat(row.expires) < now:
                 raise CoordinatorError("enrol.bad_token")
+            certificate = self._authority.issue_node(csr.encode(), node_id, now)
             await connection.execute(update(invites).where(invites.c.token_sha256 == digest).values(used=True))
             await connection.execute(
                 nodes.insert().values(
@@ -124,7 +124,7 @@ class Enrolment:
 
     async def list(self) -> list[dict[str, Any]]:
         """All enrolled nodes."""
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             rows = await connection.execute(select(nodes).order_by(nodes.c.enrolled))
             return [
                 {

@@ -84,7 +84,7 @@ class Gateway:
 
     async def _watch(self) -> None:
         """Look for a new serial; other processes (the command line) change it too."""
-        told = await self._serial()
+        told: int | None = None
         while True:
             await asyncio.sleep(_WATCH_INTERVAL_S)
             try:
@@ -92,6 +92,6 @@ class Gateway:
             except Exception:
                 _log.exception("reading the catalogue's serial failed; trying again")
                 continue
-            if serial != told:
+            if told is not None and serial != told:
                 broadcast(self._nodes, encode(CatalogueNotice(serial)))
-                told = serial
+            told = serial

@@ -33,7 +33,11 @@ def labels_mapped(manifest: ReleaseManifest, reason: str | None) -> Gate:
     shown = ", ".join(missing)
     if reason:
         return Gate("labels_mapped", True, f"without an entry: {shown}; allowed because: {reason}")
-    return Gate("labels_mapped", False, f"without an entry: {shown}; map them with dataset label, or --allow-unmapped")
+    return Gate(
+        "labels_mapped",
+        False,
+        f"without an entry: {shown}; map them with dataset label --entry ID, or say why not with --allow-unmapped",
+    )
 
 
 def self_test(manifest: ReleaseManifest, got: NDArray[np.float64]) -> Gate:

@@ -175,7 +175,7 @@ class Releases:
             for one in counting:
                 draft.signatures[one.keyid] = one
             await asyncio.to_thread(self._publish, row, draft, now)
-            await self._store(row.name, state="approved")
+            await self._store(row, "approved", ("proposed",), state="approved")
         return await self.show(row.name)
 
     def _publish(self, row: Any, draft: Metadata[Targets], now: datetime) -> None:
@@ -189,8 +189,8 @@ class Releases:
     async def rollout(self, name: str, percent: int, groups: tuple[str, ...], now: datetime) -> dict[str, Any]:
         """Offer an approved release to a share of the nodes and to whole groups."""
         row = await self._existing(name)
-        self._need(row, ("approved", "released", "paused", "rolled back"), "rolled out")
-        await self._store(row.name, state="released", percent=percent, groups=list(groups))
+        allowed = ("approved", *OFFERED, "rolled back")
+        await self._store(row, "rolled out", allowed, state="released", percent=percent, groups=list(groups))
         await self.announce(now)
         return await self.show(row.name)
 
@@ -205,7 +205,6 @@ class Releases:
     async def rollback(self, name: str, now: datetime) -> dict[str, Any]:
         """Send nodes back to the release before this one, which must have been offered to all."""
         row = await self._existing(name)
-        self._need(row, OFFERED, "rolled back")
         states = await self._states()
         mine = ReleaseState(row.name, row.disease, row.state, row.percent, (), "")
         earlier = [s for s in states if s.model == mine.model and s.version < mine.version and s.state in OFFERED]
@@ -216,16 +215,15 @@ class Releases:
     async def withdraw(self, name: str, reason: str, now: datetime) -> dict[str, Any]:
         """Revoke a release for good: nodes that have it stop using it and show the reason."""
         row = await self._existing(name)
-        if row.state == "withdrawn":
-            raise CoordinatorError("release.wrong_state", name=row.name, state=row.state, act="withdrawn")
-        await self._store(row.name, state="withdrawn", percent=0, reason=reason)
+        anything_else = ("proposed", "approved", *OFFERED, "rolled back")
+        await self._store(row, "withdrawn", anything_else, state="withdrawn", percent=0, reason=reason)
         await self.announce(now)
         return await self.show(row.name)
 
     async def announce(self, now: datetime) -> None:
         """Publish the rollout document that follows from the store, if it says something new."""
         states = await self._states()
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             gone = (await connection.scalars(select(nodes.c.id).where(nodes.c.revoked))).all()
         await asyncio.to_thread(self._announce, states, [str(n) for n in gone], now)
 
@@ -255,7 +253,7 @@ class Releases:
         """One release with its gates, approvals and what it needs next."""
         row = await self._existing(name)
         signed = await self._signatures(row.name, self._draft(row)) if row.state == "proposed" else []
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             rows = await connection.execute(select(approvals).where(approvals.c.release == row.name))
             by_key = {r.key_id: r.created for r in rows}
         counting = {s.keyid for s in signed} if row.state == "proposed" else set(by_key)
@@ -279,7 +277,7 @@ class Releases:
 
     async def all(self) -> list[dict[str, Any]]:
         """All releases, newest first."""
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             names = (await connection.scalars(select(releases.c.name).order_by(releases.c.created.desc()))).all()
         return [await self.show(n) for n in names]
 
@@ -305,24 +303,28 @@ class Releases:
                 )
             )
 
-    async def _store(self, name: str, **values: Any) -> None:
+    async def _store(self, row: Any, act: str, allowed: tuple[str, ...], **values: Any) -> None:
+        """Change a release's row only out of a state that allows it, in one statement.
+
+        Raises:
+            CoordinatorError: ``release.wrong_state``; someone may have acted since ``row`` was read.
+        """
         async with self._database.begin() as connection:
-            await connection.execute(update(releases).where(releases.c.name == name).values(**values))
+            changed = await connection.execute(
+                update(releases).where(releases.c.name == row.name, releases.c.state.in_(allowed)).values(**values)
+            )
+        if changed.rowcount == 0:
+            now_there = await self._find(row.name)
+            raise CoordinatorError("release.wrong_state", name=row.name, state=now_there.state, act=act)
 
     async def _move(self, name: str, allowed: tuple[str, ...], state: str, act: str, now: datetime) -> dict[str, Any]:
         row = await self._existing(name)
-        self._need(row, allowed, act)
-        await self._store(row.name, state=state)
+        await self._store(row, act, allowed, state=state)
         await self.announce(now)
         return await self.show(row.name)
 
-    @staticmethod
-    def _need(row: Any, allowed: tuple[str, ...], act: str) -> None:
-        if row.state not in allowed:
-            raise CoordinatorError("release.wrong_state", name=row.name, state=row.state, act=act)
-
     async def _states(self) -> list[ReleaseState]:
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             rows = (await connection.execute(select(releases))).all()
         return [ReleaseState(r.name, r.disease, r.state, r.percent, tuple(r.groups), r.reason) for r in rows]
 
@@ -336,7 +338,7 @@ class Releases:
     async def _signatures(self, name: str, draft: Metadata[Targets]) -> list[Signature]:
         """Recorded signatures that count for this draft."""
         known = self.repository.approver_keys()
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             rows = (await connection.execute(select(approvals).where(approvals.c.release == name))).all()
         recorded = [Signature(r.key_id, r.signature) for r in rows if r.key_id in known]
         return [s for s in recorded if _valid(draft, s, known)]
@@ -346,7 +348,7 @@ class Releases:
 
     async def _all_of(self, model: str) -> Sequence[Any]:
         """All releases of a model, newest first."""
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             rows = (await connection.execute(select(releases))).all()
         mine = [r for r in rows if r.name.split("@")[0] == model]
         return sorted(mine, key=lambda r: -int(r.name.split("@")[1]))
@@ -355,7 +357,7 @@ class Releases:
         return next(iter(await self._all_of(model)), None)
 
     async def _find(self, name: str) -> Any:
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             return (await connection.execute(select(releases).where(releases.c.name == name))).first()
 
     async def _existing(self, name: str) -> Any:

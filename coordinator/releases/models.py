@@ -23,7 +23,7 @@ class Models:
 
     async def next_version(self, name: str) -> int:
         """The version that a new training of this model gets."""
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             newest = await connection.scalar(select(func.max(models.c.version)).where(models.c.name == name))
         return int(newest or 0) + 1
 
@@ -53,7 +53,7 @@ class Models:
         query = select(models).where(models.c.name == model).order_by(models.c.version.desc()).limit(1)
         if version is not None:
             query = query.where(models.c.version == version)
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             row = (await connection.execute(query)).first()
         if row is None:
             raise CoordinatorError("model.unknown", name=name)
@@ -74,7 +74,7 @@ class Models:
 
     async def list(self) -> list[dict[str, Any]]:
         """All versions, newest first within a model."""
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             rows = await connection.execute(select(models).order_by(models.c.name, models.c.version.desc()))
             return [
                 {

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from coordinator.errors import CoordinatorError
 from coordinator.store.tables import metadata
+
+_READS = "medmesh_reads"
 
 
 class Database:
@@ -24,7 +28,7 @@ class Database:
         engine = create_async_engine(url)
         if engine.dialect.name == "sqlite":
             event.listen(engine.sync_engine, "connect", _configure_sqlite)
-            event.listen(engine.sync_engine, "begin", _begin_immediate)
+            event.listen(engine.sync_engine, "begin", _begin)
         return cls(engine)
 
     async def create(self) -> None:
@@ -38,9 +42,33 @@ class Database:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction."""
-        async with self._engine.begin() as connection:
-            yield connection
+        """One transaction that may write.
+
+        Raises:
+            CoordinatorError: ``storage.busy`` where another program holds the database too long.
+        """
+        with _telling_busy():
+            async with self._engine.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that only reads, and waits for no writer."""
+        with _telling_busy():
+            async with self._engine.connect() as plain:
+                connection = await plain.execution_options(**{_READS: True})
+                async with connection.begin():
+                    yield connection
+
+
+@contextmanager
+def _telling_busy() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        if "locked" in str(error.orig):
+            raise CoordinatorError("storage.busy") from error
+        raise
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
@@ -51,6 +79,7 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _begin_immediate(connection: Any) -> None:
+def _begin(connection: Any) -> None:
     # Read-then-write under a plain BEGIN fails as busy as soon as two processes do it.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads = connection.get_execution_options().get(_READS, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

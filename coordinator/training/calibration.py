@@ -20,18 +20,20 @@ def calibrate(logits: NDArray[np.float32], truth: NDArray[np.int64], coverage: f
     """Temperature by likelihood (Guo et al. 2017) and class-conditional conformal thresholds (Sadinle et al. 2019).
 
     Args:
-        logits: [images, labels], from models that had not seen the image.
+        logits: [repeats, images, labels], from models that had not seen the image.
         truth: [images].
         coverage: stated probability that the set holds the true label.
     """
+    images = np.arange(len(truth))
 
     def loss(log_temperature: float) -> float:
-        p = scores(logits, math.exp(log_temperature))[np.arange(len(truth)), truth]
+        p = scores(logits, math.exp(log_temperature))[:, images, truth]
         return float(-np.log(np.clip(p, 1e-12, 1)).mean())
 
     temperature = math.exp(float(minimize_scalar(loss, bounds=_TEMPERATURES, method="bounded").x))
-    nonconformity = 1 - scores(logits, temperature)[np.arange(len(truth)), truth]
-    thresholds = [_quantile(nonconformity[truth == c], coverage) for c in range(logits.shape[1])]
+    # An image counts once, however often the cross-validation was repeated.
+    nonconformity = 1 - scores(logits, temperature)[:, images, truth].mean(axis=0)
+    thresholds = [_quantile(nonconformity[truth == c], coverage) for c in range(logits.shape[2])]
     return Calibration(round(temperature, 6), coverage, tuple(round(t, 6) for t in thresholds))
 
 

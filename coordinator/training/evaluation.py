@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from coordinator.engine import Engine
 from coordinator.errors import CoordinatorError
 from coordinator.intake.groups import read_groups
+from coordinator.intake.images import kept_copy
 from coordinator.intake.source import open_training_set
 from coordinator.store.blobs import FolderBlobs
 from coordinator.training import metrics
@@ -33,12 +35,16 @@ class _Task:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One image's answer; ``code`` is set where the image could not be read."""
+    """One image's answer; ``code`` is set where the image could not be read.
+
+    ``sha256`` is that of the copy that the coordinator would keep, so that training images are recognised.
+    """
 
     scores: tuple[float, ...] = ()
     outcome: str = ""
     in_set: tuple[int, ...] = ()
     code: str = ""
+    sha256: str = ""
 
 
 _loaded: dict[bytes, tuple[ReleaseManifest, Pipelines]] = {}  # one a worker process
@@ -55,12 +61,13 @@ def predict(task: _Task) -> Prediction:
     try:
         with open_image(task.image) as image:
             pixels = prepare(image, manifest.input)
+        kept = hashlib.sha256(kept_copy(task.image)).hexdigest()
     except ImageError as error:
         return Prediction(code=error.code)
     good = quality_ok(measure_quality(pixels, manifest.input), manifest.quality)
     row = scores(pipelines.logits(manifest, pixels, {}), manifest.calibration.temperature)
     inside = prediction_set(row, manifest.calibration)
-    return Prediction(tuple(row.tolist()), decide(inside, good), tuple(inside))
+    return Prediction(tuple(row.tolist()), decide(inside, good), tuple(inside), sha256=kept)
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,9 @@ def evaluate(
             predictions.append(prediction)
             progress(len(predictions), len(tasks))
     pairs = list(zip(found.members, predictions, strict=True))
+    missing = [m.name for m, p in pairs if groups and not p.code and m.name not in groups]
+    if missing:
+        raise CoordinatorError("intake.groups_missing", count=len(missing), example=missing[0])
     usable = [(m, p) for m, p in pairs if not p.code]
     if not usable:
         raise CoordinatorError("intake.no_classes", path=source.name, found=0)
@@ -122,8 +132,14 @@ def evaluate(
     )
 
 
-def document(manifest: ReleaseManifest, evaluation: Evaluation) -> dict[str, Any]:
-    """The figures; headline ones count every image by its top label, whatever the outcome."""
+def document(manifest: ReleaseManifest, evaluation: Evaluation, trained_on: set[str]) -> dict[str, Any]:
+    """The figures; headline ones count every image by its top label, whatever the outcome.
+
+    Args:
+        manifest: of the model.
+        evaluation: its answers.
+        trained_on: digests of the images it was trained on; figures on those flatter.
+    """
     names = [x.label for x in manifest.labels]
     truth, predicted = evaluation.truth, evaluation.scores.argmax(axis=1)
     table = metrics.confusion(truth, predicted, len(names))
@@ -136,6 +152,7 @@ def document(manifest: ReleaseManifest, evaluation: Evaluation) -> dict[str, Any
         "n": len(truth),
         "groups": len(set(evaluation.groups.tolist())),
         "groups_given": evaluation.grouped,
+        "seen_in_training": sum(p.sha256 in trained_on for p in evaluation.predictions),
         "rejected": evaluation.rejected,
         "accuracy": round(float((truth == predicted).mean()), 4),
         "balanced_accuracy": interval.document(),

@@ -167,8 +167,7 @@ class Trainer:
         head_artifact, golden_artifact = Artifact.of("head", head), Artifact.of("golden", strip)
         for content in (head, strip):
             self._artifacts.put(content)
-        stacked = validation.nested.reshape(-1, validation.nested.shape[2])
-        calibration = calibrate(stacked, np.tile(data.labels, len(validation.nested)))
+        calibration = calibrate(validation.nested, data.labels)
         manifest = ReleaseManifest(
             disease=plan.disease,
             model=plan.dataset,
@@ -296,7 +295,10 @@ def figures(data: Data, validation: CrossValidation, temperature: float, names: 
     probabilities = [scores(run, temperature) for run in validation.nested]
     aucs = [metrics.auc_macro(data.labels, p) for p in probabilities]
     errors = [metrics.expected_calibration_error(data.labels, p) for p in probabilities]
-    first = metrics.confusion(data.labels, validation.nested[0].argmax(axis=1), len(names))
+    tables = [metrics.confusion(data.labels, run.argmax(axis=1), len(names)) for run in validation.nested]
+    per_class = metrics.per_class(np.sum(tables, axis=0), names)
+    for row in per_class.values():
+        row["n"] = int(row["n"] or 0) // len(tables)  # each repeat counts every image once
     return {
         "method": f"nested cross-validation by group, {len(validation.nested)} repeat(s)",
         "n": len(data.labels),
@@ -304,5 +306,5 @@ def figures(data: Data, validation: CrossValidation, temperature: float, names: 
         "balanced_accuracy": _interval(data, validation.nested).document(),
         "auc_macro": round(float(np.mean([a for a in aucs if a is not None])), 4),
         "ece": round(float(np.mean(errors)), 4),
-        "per_class": metrics.per_class(first, names),
+        "per_class": per_class,
     }

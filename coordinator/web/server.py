@@ -8,6 +8,7 @@ import json
 import logging
 import signal
 import socket
+import urllib.parse
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -57,6 +58,14 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _host(url: str) -> str:
+    return urllib.parse.urlsplit(url).hostname or "localhost"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 async def serve(
     home: Home,
     name: str,
@@ -81,7 +90,7 @@ async def serve(
     shown = "127.0.0.1" if listening.host in ("0.0.0.0", "::") else listening.host
     hosts = [shown, socket.gethostname()]
     if listening.public_url:
-        hosts.append(listening.public_url.split("//")[-1].split("/")[0].rsplit(":", 1)[0])
+        hosts.append(_host(listening.public_url))
     certificate, key = authority.issue_server(hosts, clock())
 
     gateway = Gateway(lambda digest: enrolment.node_of(digest, clock()), releases.serial)
@@ -94,9 +103,8 @@ async def serve(
             listener.close()
             raise CoordinatorError("coordinator.port_in_use", host=listening.host, port=listening.node_port) from error
         node_port = server.sockets[0].getsockname()[1]
-        url = (listening.public_url or f"https://{shown}:{port}").rstrip("/")
-        node_host = url.split("//")[-1].split("/")[0].rsplit(":", 1)[0]
-        node_url = f"wss://{node_host}:{node_port}"
+        url = (listening.public_url or f"https://{_bracketed(shown)}:{port}").rstrip("/")
+        node_url = f"wss://{_bracketed(_host(url))}:{node_port}"
         app = make_app(
             Services(name, node_url, authority, enrolment, releases, FolderBlobs(home.artifacts), knowledge, clock)
         )

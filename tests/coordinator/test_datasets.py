@@ -129,6 +129,7 @@ async def test_kept_copies_hold_no_metadata(coordinator: Coordinator, tmp_path: 
         ({"name": "Bad Name"}, "dataset.bad_name"),
         ({"disease": ""}, "dataset.bad_name"),
         ({"groups_csv": Path("nowhere.csv")}, "file.not_found"),
+        ({"groups_csv": Path(__file__)}, "intake.groups"),
     ],
 )
 async def test_refused_import_leaves_nothing(
@@ -139,6 +140,7 @@ async def test_refused_import_leaves_nothing(
     assert caught.value.code == code
     assert await Datasets(coordinator.database, coordinator.home, InlineEngine()).all() == []
     assert not list(coordinator.home.base.glob("import-*"))
+    assert not list(coordinator.home.images.rglob("*")), "no patient's image stays behind"
 
 
 async def test_other_disease_and_other_classes_are_refused(coordinator: Coordinator, tmp_path: Path) -> None:

@@ -35,3 +35,10 @@ def test_a_single_group_is_refused() -> None:
     with pytest.raises(CoordinatorError) as caught:
         folds.plans(np.array([0, 1, 0, 1]), np.array(["one"] * 4), 5, 1)
     assert caught.value.code == "train.too_few_groups"
+
+
+def test_many_small_classes_are_dealt_where_hashing_fails() -> None:
+    labels = np.repeat(np.arange(25), 5)
+    groups = np.array([f"g{i}" for i in range(125)])
+    for plan in folds.plans(labels, groups, 5, 2):
+        assert len(set(plan.tolist())) == 5 and folds.sound(labels, plan)

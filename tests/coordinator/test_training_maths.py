@@ -121,7 +121,7 @@ def test_conformal_sets_cover_as_stated_on_unseen_images() -> None:
     features, labels = blobs(3000, 30, gap=0.7)
     head = Projection(features[:1000]).fit(labels[:1000], 0.1)
     logits = head.logits(features)
-    calibration = calibrate(logits[1000:2000], labels[1000:2000], 0.9)
+    calibration = calibrate(logits[np.newaxis, 1000:2000], labels[1000:2000], 0.9)
     rows = scores(logits[2000:], calibration.temperature)
     truth = labels[2000:]
     covered = [int(t) in prediction_set(row, calibration) for row, t in zip(rows, truth, strict=True)]
@@ -131,4 +131,5 @@ def test_conformal_sets_cover_as_stated_on_unseen_images() -> None:
 
 def test_too_few_images_for_the_coverage_exclude_nothing() -> None:
     logits = np.array([[2.0, 0.0], [0.0, 2.0], [1.0, 0.0]], np.float32)
-    assert calibrate(logits, np.array([0, 1, 0])).thresholds == (1.0, 1.0)
+    for repeats in (1, 3):
+        assert calibrate(np.stack([logits] * repeats), np.array([0, 1, 0])).thresholds == (1.0, 1.0)
