@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_node import VERSION
 from edge_node.config import EdgeConfig, read_config
-from edge_node.errors import NotEnrolledError
+from edge_node.errors import EdgeError, NotEnrolledError
 from edge_node.identity.identity import NodeIdentity, load_identity
 from edge_node.paths import Paths
 from edge_node.transfer.traffic import Traffic
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from edge_node.knowledge.replica import ReplicaKnowledge
     from edge_node.recognition.service import RecognitionService
     from edge_node.transfer.endpoint import CoordinatorEndpoint
-    from edge_node.transfer.feed import CatalogueFeed, Snapshot
+    from edge_node.trust.feed import CatalogueFeed
+    from edge_node.trust.standing import Standing
     from protocols.invite import Invite
 
 
@@ -108,30 +109,96 @@ class Edge:
         """Everything for fetching and activating."""
         from edge_node.activation.installer import Installer
         from edge_node.activation.pull import Puller
+        from edge_node.cache.lock import exclusive
         from edge_node.knowledge.replica import ReplicaUpdater
-        from edge_node.transfer.feed import CatalogueCache, CatalogueFeed
         from edge_node.transfer.fetcher import ArtifactFetcher
+        from edge_node.trust.feed import CatalogueFeed
         from protocols.pipeline import Pipelines
 
         identity = self.identity()
         async with self.local() as local, self.endpoints() as endpoints:
             fetcher = ArtifactFetcher(local.artifacts, endpoints)
-            installer = Installer(local.store, local.artifacts, fetcher, Pipelines, VERSION, utc_now)
-            replica = ReplicaUpdater(self.paths.knowledge, local.store, local.artifacts, fetcher)
-            feed = CatalogueFeed(endpoints, CatalogueCache(self.paths.catalogue, identity.ca_sha256), utc_now)
-            yield Online(local, feed, Puller(feed, local.store, local.artifacts, installer, replica, self.lock))
+            store, artifacts, anchor = local.store, local.artifacts, identity.anchor
+            installer = Installer(store, artifacts, fetcher, Pipelines, VERSION, anchor.coordinator, utc_now)
+            replica = ReplicaUpdater(self.paths.knowledge, store, artifacts, fetcher)
+            feed = CatalogueFeed(
+                endpoints,
+                self.paths.trust / anchor.coordinator[:16],
+                identity.root(),
+                anchor,
+                store,
+                artifacts,
+                lambda: exclusive(self.paths.trust_lock),
+                utc_now,
+            )
+            yield Online(local, feed, Puller(feed, store, artifacts, installer, replica, self.lock, utc_now))
 
     @asynccontextmanager
     async def updates(self) -> AsyncIterator[Puller]:
         """What the agent does about news, with connections that end with the block."""
+        with suppress(EdgeError):  # there is time: the next piece of news brings the next attempt
+            await self.renew_when_due()
         async with self.online() as online:
             yield online.puller
 
-    def kept_catalogue(self) -> Snapshot | None:
-        """The last catalogue on disk, without asking anyone."""
-        from edge_node.transfer.feed import CatalogueCache
+    async def standing(self, store: CacheStore) -> Standing:
+        """How current this node is and what is revoked, without asking anyone."""
+        from edge_node.trust.standing import standing
 
-        return CatalogueCache(self.paths.catalogue, self.identity().ca_sha256).load()
+        try:
+            anchor = self.identity().anchor
+        except NotEnrolledError:
+            return standing(None, None, utc_now())
+        return standing(anchor, await store.trust(anchor.coordinator), utc_now())
+
+    async def renew_when_due(self) -> NodeIdentity | None:
+        """Get a fresh certificate if the present one ends soon or has ended; None: it is not due yet.
+
+        Raises:
+            EdgeError: it could not be had; the present one stays.
+        """
+        from edge_node.identity.renewal import certificate_end, is_due, renew
+
+        identity = self.identity()
+        async with self.local() as local:
+            floor = (await self.standing(local.store)).time_floor
+        if not is_due(certificate_end(identity), max(utc_now(), floor or identity.joined)):
+            return None
+        async with self.endpoints() as endpoints, self.lock():
+            return await renew(self.identity(), endpoints)
+
+    async def locate_gateway(self) -> None:
+        """Ask where the gateway is now; who answers a wrong address gains nothing, since the gateway must prove itself.
+
+        Raises:
+            EdgeError: nobody answered.
+        """
+        from edge_node.identity.identity import save_identity
+
+        identity = self.identity()
+        failure: EdgeError | None = None
+        async with self.endpoints() as endpoints:
+            for endpoint in endpoints:
+                try:
+                    found = await endpoint.status()
+                except EdgeError as error:
+                    failure = error
+                    continue
+                if found.node_url != identity.node_url:
+                    moved = replace(identity, node_url=found.node_url)
+                    save_identity(moved, identity.credentials.read_bytes(), identity.root())
+                return
+        if failure is not None:
+            raise failure
+
+    async def upkeep(self) -> None:
+        """What the agent sees to when the gateway cannot be reached.
+
+        Raises:
+            EdgeError: it could not be done now.
+        """
+        await self.renew_when_due()
+        await self.locate_gateway()
 
     def replica(self) -> ReplicaKnowledge:
         """The replica of the knowledge base."""
@@ -184,9 +251,11 @@ class Edge:
 
     def gateway(self) -> WebsocketGateway:
         """The line to the coordinator."""
-        from edge_node.agent.gateway import WebsocketGateway
+        from edge_node.agent.gateway import Line, WebsocketGateway
         from edge_node.identity import tls
 
-        identity = self.identity()
-        context = tls.pinned(identity.ca_pem, identity.credentials)
-        return WebsocketGateway(identity.node_url, context, self.config.connect_timeout_s)
+        def line() -> Line:
+            identity = self.identity()  # a fresh certificate or a new address counts from the next connection on
+            return Line(identity.node_url, tls.pinned(identity.ca_pem, identity.credentials))
+
+        return WebsocketGateway(line, self.config.connect_timeout_s)

@@ -25,5 +25,17 @@ class DamagedBytesError(SourceError):
     """A source delivered bytes other than those asked for: they are thrown away, and the source gets a strike."""
 
 
+class AbsentError(SourceError):
+    """The source answers and does not have what was asked for."""
+
+
+class TrustError(EdgeError):
+    """What the coordinator's repository says is not to be believed: nothing of it is used, everything stays as it was."""
+
+
+class NodeRevokedError(EdgeError):
+    """The coordinator has put this node out: it takes in nothing new."""
+
+
 class ReleaseRefusedError(EdgeError):
     """The release cannot be used on this machine; what was active before still is."""

@@ -28,9 +28,14 @@ class Paths:
         return self.root / "identity"
 
     @property
-    def catalogue(self) -> Path:
-        """The last list L, with the time of its fetching."""
-        return self.root / "catalogue.json"
+    def trust(self) -> Path:
+        """Folder of verified TUF metadata, by coordinator."""
+        return self.root / "trust"
+
+    @property
+    def trust_lock(self) -> Path:
+        """Held by the one process that verifies the coordinator's repository."""
+        return self.root / "trust.lock"
 
     @property
     def cache(self) -> Path:

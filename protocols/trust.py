@@ -71,28 +71,20 @@ class Rollout:
     revoked_nodes: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
-        """The canonical bytes that are signed."""
-        return canonical_json(
-            {
-                "format": FORMAT,
-                "serial": self.serial,
-                "coordinator": self.coordinator,
-                "knowledge": self.knowledge,
-                "models": [
-                    {
-                        "disease": m.disease,
-                        "model": m.model,
-                        "paused": m.paused,
-                        "offers": [
-                            {"release": o.release, "percent": o.percent, "groups": list(o.groups)} for o in m.offers
-                        ],
-                    }
-                    for m in self.models
-                ],
-                "revoked": [{"release": r.release, "reason": r.reason} for r in self.revoked],
-                "revoked_nodes": list(self.revoked_nodes),
-            }
-        )
+        """The canonical bytes that are signed. What is empty or usual is left out: every poll after a change carries this."""
+        document: dict[str, Any] = {
+            "format": FORMAT,
+            "serial": self.serial,
+            "coordinator": self.coordinator,
+            "models": [_model_document(m) for m in self.models],
+        }
+        if self.knowledge is not None:
+            document["knowledge"] = self.knowledge
+        if self.revoked:
+            document["revoked"] = [{"release": r.release, "reason": r.reason} for r in self.revoked]
+        if self.revoked_nodes:
+            document["revoked_nodes"] = list(self.revoked_nodes)
+        return canonical_json(document)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Rollout:
@@ -105,8 +97,24 @@ class Rollout:
             if len(data) > MAX_ROLLOUT_BYTES:
                 raise ValueError
             return _read(json.loads(data))
-        except (ValueError, KeyError, TypeError, RecursionError, ProtocolError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ProtocolError) as error:
             raise ProtocolError("rollout.malformed") from error
+
+
+def _model_document(model: ModelRollout) -> dict[str, Any]:
+    document: dict[str, Any] = {"disease": model.disease, "offers": []}
+    if model.model != model.disease:
+        document["model"] = model.model
+    if model.paused:
+        document["paused"] = True
+    for offer in model.offers:
+        row: dict[str, Any] = {"release": offer.release}
+        if offer.percent != 100:
+            row["percent"] = offer.percent
+        if offer.groups:
+            row["groups"] = list(offer.groups)
+        document["offers"].append(row)
+    return document
 
 
 def _text(value: Any, most: int) -> str:
@@ -135,35 +143,37 @@ def _rows(value: Any, most: int) -> list[Any]:
 
 
 def _model(row: Any) -> ModelRollout:
-    for slug in (row["disease"], row["model"]):
+    model, paused = row.get("model", row["disease"]), row.get("paused", False)
+    for slug in (row["disease"], model):
         if not isinstance(slug, str) or not SLUG.fullmatch(slug):
             raise ValueError
     offers = tuple(
         Offer(
             _release(o["release"]),
-            _count(o["percent"], 100),
-            tuple(_text(g, 60) for g in _rows(o["groups"], 64)),
+            _count(o.get("percent", 100), 100),
+            tuple(_text(g, 60) for g in _rows(o.get("groups", []), 64)),
         )
         for o in _rows(row["offers"], MAX_OFFERS)
     )
-    if not isinstance(row["paused"], bool) or any(o.release.split("@")[0] != row["model"] for o in offers):
+    if not isinstance(paused, bool) or any(o.release.split("@")[0] != model for o in offers):
         raise ValueError
-    return ModelRollout(row["disease"], row["model"], offers, row["paused"])
+    return ModelRollout(row["disease"], model, offers, paused)
 
 
 def _read(document: Any) -> Rollout:
     if document["format"] != FORMAT:
         raise ValueError
-    nodes = tuple(_text(n, 16) for n in _rows(document["revoked_nodes"], 10_000))
+    nodes = tuple(_text(n, 16) for n in _rows(document.get("revoked_nodes", []), 10_000))
     if not all(_NODE_ID.fullmatch(n) for n in nodes):
         raise ValueError
     return Rollout(
         serial=_count(document["serial"], 2**53),
         coordinator=_text(document["coordinator"], 80),
-        knowledge=None if document["knowledge"] is None else _release(document["knowledge"]),
+        knowledge=_release(document["knowledge"]) if "knowledge" in document else None,
         models=tuple(_model(m) for m in _rows(document["models"], MAX_MODELS)),
         revoked=tuple(
-            Revocation(_release(r["release"]), _text(r["reason"], 500)) for r in _rows(document["revoked"], 1000)
+            Revocation(_release(r["release"]), _text(r["reason"], 500))
+            for r in _rows(document.get("revoked", []), 1000)
         ),
         revoked_nodes=nodes,
     )

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_node.activation.checks import check_as_listed, check_node_version
+from edge_node.activation.checks import check_node_version
 from edge_node.activation.self_test import self_test
 from edge_node.cache.artifacts import ArtifactCache
-from edge_node.cache.store import CacheStore
-from edge_node.transfer.catalogue import CatalogueRelease
+from edge_node.cache.store import CacheStore, Floor
 from edge_node.transfer.fetcher import ArtifactFetcher, Progress
+from edge_node.trust.catalogue import CatalogueRelease
 from protocols.clock import Clock
 from protocols.manifest import ReleaseManifest
 from protocols.selftest import Runner
@@ -27,14 +27,16 @@ class Installer:
         fetcher: ArtifactFetcher,
         runner: Callable[[Callable[[str], Path]], Runner],
         node_version: str,
+        coordinator: str,
         clock: Clock,
     ) -> None:
-        """Args: runner: makes a fresh runner over files named by digest."""
+        """Args: runner: makes a fresh runner over files named by digest; coordinator: whose releases these are."""
         self._store = store
         self._cache = cache
         self._fetcher = fetcher
         self._runner = runner
         self._node_version = node_version
+        self._coordinator = coordinator
         self._clock = clock
 
     async def is_active(self, release: CatalogueRelease) -> bool:
@@ -48,18 +50,18 @@ class Installer:
         """Bring ``release`` into use; on any failure the model that was active still is.
 
         Raises:
-            ReleaseRefusedError: it is not as listed, too new for this program, or failed its self-test.
+            ReleaseRefusedError: it is too new for this program, or failed its self-test.
             SourceError: a file could not be fetched.
             ProtocolError: the manifest is malformed.
         """
         await self._fetcher.fetch(release.manifest, progress)
         manifest = ReleaseManifest.from_bytes(self._cache.path(release.manifest.sha256).read_bytes())
-        check_as_listed(manifest, release)
         check_node_version(manifest, self._node_version)
         for artifact in manifest.artifacts:
             await self._fetcher.fetch(artifact, progress)
         runner = self._runner(self._cache.path)
         await asyncio.to_thread(self_test, manifest, self._cache.path(manifest.golden.sha256), runner)
         files = (release.manifest, *manifest.artifacts)
-        await self._store.activate(release.disease, release.model, release.version, files, self._clock())
+        floor = Floor(self._coordinator, manifest.floor_version)
+        await self._store.activate(release.disease, release.model, release.version, files, self._clock(), floor)
         return manifest

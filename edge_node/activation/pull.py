@@ -10,11 +10,14 @@ from edge_node.activation.installer import Installer
 from edge_node.cache.artifacts import ArtifactCache
 from edge_node.cache.choice import choose
 from edge_node.cache.store import CacheStore
+from edge_node.errors import EdgeError, NodeRevokedError, ReleaseRefusedError
 from edge_node.knowledge.replica import ReplicaUpdater
-from edge_node.transfer.catalogue import CatalogueRelease
-from edge_node.transfer.feed import CatalogueFeed, Snapshot
 from edge_node.transfer.fetcher import Progress
+from edge_node.trust.catalogue import CatalogueRelease
+from edge_node.trust.feed import CatalogueFeed, Snapshot
+from protocols.clock import Clock
 from protocols.errors import MedMeshError
+from protocols.manifest import parse_release_name
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Puller:
         installer: Installer,
         replica: ReplicaUpdater,
         lock: Callable[[], AbstractAsyncContextManager[None]],
+        clock: Clock,
     ) -> None:
         self._feed = feed
         self._store = store
@@ -52,6 +56,7 @@ class Puller:
         self._installer = installer
         self._replica = replica
         self._lock = lock
+        self._clock = clock
 
     async def refresh(self) -> Snapshot:
         """Fetch the list.
@@ -62,13 +67,30 @@ class Puller:
         return await self._feed.refresh()
 
     def choose(self, snapshot: Snapshot, disease: str, model: str | None) -> CatalogueRelease:
-        """The newest listed release of ``disease``, or the one that ``model`` (``model`` or ``model@version``) names.
+        """The release of ``disease`` that the coordinator gives to this node.
+
+        Args:
+            snapshot: the list.
+            disease: its slug.
+            model: which of several; with a version, it must be the one for this node.
 
         Raises:
-            EdgeError: not in the list, or several models to choose from.
+            EdgeError: not in the list, several models to choose from, or none for this node: ``release.not_offered``,
+                ``release.revoked``.
+            MedMeshError: what is wrong with the release.
         """
-        newest_first = sorted(snapshot.catalogue.releases, key=lambda release: -release.version)
-        return choose(newest_first, disease, model)
+        _require_member(snapshot)
+        wanted, version = (None, None) if model is None else parse_release_name(model)
+        listed = choose(snapshot.catalogue.models, disease, wanted)
+        if version is not None and version != (listed.version if listed.choice else None):
+            raise EdgeError("release.not_offered", release=model, choice=listed.choice or "-")
+        if listed.choice is None and listed.reason:
+            raise EdgeError("release.revoked", release=listed.model, reason=listed.reason)
+        if listed.choice is None:
+            raise EdgeError("release.not_offered", release=listed.model, choice="-")
+        if listed.release is None:
+            raise listed.failure or EdgeError("edge.release_not_at_hand")
+        return listed.release
 
     async def pull(self, snapshot: Snapshot, release: CatalogueRelease, progress: Progress) -> Pulled:
         """Bring ``release`` into use, and the replica of the knowledge base up to date.
@@ -84,28 +106,35 @@ class Puller:
         async with self._lock():
             needed = self._cache.bytes_needed(release.files)
             if not await self._installer.is_active(release):
-                await self._installer.install(release, progress)
+                await self._install(release, progress)
             updated, failure = await self._knowledge(snapshot)
             await self._tidy(snapshot)
         return Pulled(release, needed == 0, updated, failure)
 
-    async def update_installed(self, snapshot: Snapshot) -> list[CatalogueRelease]:
-        """Bring every model in use to the version that the list holds current; returns what was installed.
+    async def update_installed(self, snapshot: Snapshot, *, fetch: bool = True) -> list[CatalogueRelease]:
+        """Bring every model in use to the release that the coordinator gives to this node; returns what was switched to.
+
+        Args:
+            snapshot: the list.
+            fetch: whether anything may be fetched; else only what is here already is switched to, as after a rollback.
 
         Raises:
             MedMeshError: the first failure, after the other models have had their turn.
         """
-        current = {(r.disease, r.model): r for r in snapshot.catalogue.current()}
+        _require_member(snapshot)
+        listed = {(m.disease, m.model): m for m in snapshot.catalogue.models if m.choice is not None}
         done: list[CatalogueRelease] = []
         failure: MedMeshError | None = None
         async with self._lock():
             for known in [release for release in await self._store.installed() if release.active]:
-                release = current.get((known.disease, known.model))
-                if release is None or await self._installer.is_active(release):
+                model = listed.get((known.disease, known.model))
+                if model is None:
                     continue
                 try:
-                    await self._installer.install(release)
-                    done.append(release)
+                    if model.release is None:
+                        raise model.failure or EdgeError("edge.release_not_at_hand")
+                    if await self._update(model.release, fetch):
+                        done.append(model.release)
                 except MedMeshError as error:
                     failure = failure or error
             await self._tidy(snapshot)
@@ -113,12 +142,28 @@ class Puller:
             raise failure
         return done
 
+    async def _update(self, release: CatalogueRelease, fetch: bool) -> bool:
+        if await self._installer.is_active(release):
+            return False
+        if not fetch and self._cache.bytes_needed(release.files):
+            return False
+        await self._install(release)
+        return True
+
+    async def _install(self, release: CatalogueRelease, progress: Progress = lambda _: None) -> None:
+        try:
+            await self._installer.install(release, progress)
+        except ReleaseRefusedError as error:
+            await self._store.add_event(error.code, release.name, error.message(), self._clock())
+            raise
+
     async def update_knowledge(self, snapshot: Snapshot) -> bool:
         """Bring the replica up to date; returns whether anything changed.
 
         Raises:
             MedMeshError: the former replica stays.
         """
+        _require_member(snapshot)
         async with self._lock():
             updated = await self._replica.update(snapshot.catalogue.knowledge)
             await self._tidy(snapshot)
@@ -136,3 +181,13 @@ class Puller:
             return await self._replica.update(snapshot.catalogue.knowledge), None
         except MedMeshError as error:
             return False, error
+
+
+def _require_member(snapshot: Snapshot) -> None:
+    """A node that was put out takes in nothing new.
+
+    Raises:
+        NodeRevokedError: always ``node.revoked``.
+    """
+    if snapshot.catalogue.revoked_node is not None:
+        raise NodeRevokedError("node.revoked", name=snapshot.catalogue.revoked_node)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Protocol
 
 from edge_node.agent.backoff import delay_s
-from edge_node.errors import ReleaseRefusedError
-from edge_node.transfer.catalogue import CatalogueRelease
-from edge_node.transfer.feed import Snapshot
+from edge_node.errors import NodeRevokedError, ReleaseRefusedError, TrustError
+from edge_node.trust.catalogue import CatalogueRelease
+from edge_node.trust.feed import Snapshot
 from protocols.errors import Language, MedMeshError
+
+VERIFY_EVERY_S = 12 * 3600.0  # also without news, so that a withheld revocation shows as staleness
+
+_FINAL = (NodeRevokedError, ReleaseRefusedError, TrustError)
 
 Emit = Callable[[str, dict[str, Any]], None]
 
@@ -39,8 +43,8 @@ class Updates(Protocol):
         """
         ...
 
-    async def update_installed(self, snapshot: Snapshot) -> list[CatalogueRelease]:
-        """Bring the models in use up to date.
+    async def update_installed(self, snapshot: Snapshot, *, fetch: bool) -> list[CatalogueRelease]:
+        """Bring the models in use up to date; without ``fetch`` only to what is here already.
 
         Raises:
             MedMeshError: one of them could not be.
@@ -63,6 +67,7 @@ class Agent:
         self,
         gateway: Gateway,
         updates: Callable[[], AbstractAsyncContextManager[Updates]],
+        upkeep: Callable[[], Awaitable[None]],
         emit: Emit,
         *,
         language: Language,
@@ -73,10 +78,12 @@ class Agent:
     ) -> None:
         """Args: updates: opened for each piece of news and closed after it, so that no idle connection is kept.
 
-        kept_serial is the kept catalogue's, if there is one; chance is uniform in 0..1.
+        upkeep is called after a failure to connect; kept_serial is that of the list last verified, if there is one;
+        chance is uniform in 0..1.
         """
         self._gateway = gateway
         self._updates = updates
+        self._upkeep = upkeep
         self._emit = emit
         self._language: Language = language
         self._kept = kept_serial
@@ -108,6 +115,8 @@ class Agent:
                 self._ready(online=False)
                 self._emit("disconnected", {"code": error.code, "retry_s": round(wait_s, 1)})
                 await self._sleep(wait_s)
+                with suppress(MedMeshError):  # the next attempt to connect tells what is wrong
+                    await self._upkeep()
 
     def _hear(self, serial: int) -> None:
         """Take note of a serial. The first one is always looked into: models may have stayed behind an old list."""
@@ -128,14 +137,14 @@ class Agent:
     async def _work(self) -> None:
         failures = 0
         while True:
-            await self._news.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(VERIFY_EVERY_S):
+                    await self._news.wait()
             self._news.clear()
             try:
                 await self._take_in()
                 failures = 0
-            except (
-                ReleaseRefusedError
-            ) as error:  # another try would end the same; the next notice may bring a better one
+            except _FINAL as error:  # another try would end the same, until there is news
                 self._emit("failed", error.document(self._language)["error"])
             except MedMeshError as error:
                 failures += 1
@@ -148,10 +157,8 @@ class Agent:
         async with self._updates() as updates:
             snapshot = await updates.refresh()
             self._emit("catalogue", {"serial": snapshot.catalogue.serial})
-            if not self._auto_update:
-                return
-            for release in await updates.update_installed(snapshot):
+            for release in await updates.update_installed(snapshot, fetch=self._auto_update):
                 self._emit("updated", {"disease": release.disease, "release": release.name})
-            if await updates.update_knowledge(snapshot):
+            if self._auto_update and await updates.update_knowledge(snapshot):
                 knowledge = snapshot.catalogue.knowledge
                 self._emit("knowledge", {"version": knowledge.version if knowledge else None})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
@@ -16,12 +17,20 @@ from edge_node.identity import tls
 from protocols.messages import MAX_MESSAGE_BYTES, PING_INTERVAL_S, CatalogueNotice, Hello, decode, encode
 
 
+@dataclass(frozen=True)
+class Line:
+    """Where the gateway is, and the TLS with which the node shows itself."""
+
+    url: str
+    context: ssl.SSLContext
+
+
 class WebsocketGateway:
     """Connects to the gateway and yields catalogue serials."""
 
-    def __init__(self, node_url: str, context: ssl.SSLContext, open_timeout_s: float) -> None:
-        self._url = node_url
-        self._context = context
+    def __init__(self, line: Callable[[], Line], open_timeout_s: float) -> None:
+        """Args: line: asked anew for each connection."""
+        self._line = line
         self._open_timeout_s = open_timeout_s
 
     @asynccontextmanager
@@ -32,10 +41,11 @@ class WebsocketGateway:
             UnreachableError: it cannot be made, or broke.
             ProtocolError: the other side sent something else than messages.
         """
+        line = self._line()
         try:
             async with connect(
-                self._url,
-                ssl=self._context,
+                line.url,
+                ssl=line.context,
                 server_hostname=tls.SERVER_NAME,
                 proxy=None,
                 compression=None,
@@ -47,7 +57,7 @@ class WebsocketGateway:
                 await connection.send(encode(Hello(PROGRAM)))
                 yield _serials(connection)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, WebSocketException) as error:
-            raise UnreachableError("edge.gateway_unreachable", url=self._url) from error
+            raise UnreachableError("edge.gateway_unreachable", url=line.url) from error
 
 
 async def _serials(connection: ClientConnection) -> AsyncIterator[int]:

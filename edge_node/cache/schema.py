@@ -28,4 +28,43 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE stamp (sha256 TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL) STRICT",
         "CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
     ),
+    (
+        """CREATE TABLE trust (
+            coordinator TEXT PRIMARY KEY,
+            document BLOB NOT NULL,
+            serial INTEGER NOT NULL,
+            rollout_keys TEXT NOT NULL,
+            timestamp_keys TEXT NOT NULL,
+            time_floor TEXT NOT NULL,
+            verified TEXT NOT NULL,
+            revoked TEXT NOT NULL,
+            knowledge TEXT
+        ) STRICT""",
+        """CREATE TABLE listed (
+            coordinator TEXT NOT NULL,
+            disease TEXT NOT NULL,
+            model TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            signer TEXT NOT NULL,
+            files TEXT NOT NULL,
+            PRIMARY KEY (coordinator, disease, model, version)
+        ) STRICT""",
+        """CREATE TABLE version_floor (
+            coordinator TEXT NOT NULL,
+            disease TEXT NOT NULL,
+            model TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            PRIMARY KEY (coordinator, disease, model)
+        ) STRICT""",
+        """CREATE TABLE event (
+            number INTEGER PRIMARY KEY,
+            code TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            message TEXT NOT NULL,
+            first TEXT NOT NULL,
+            last TEXT NOT NULL,
+            count INTEGER NOT NULL,
+            UNIQUE (code, subject)
+        ) STRICT""",
+    ),
 )

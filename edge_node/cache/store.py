@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -14,9 +15,12 @@ import aiosqlite
 
 from edge_node.cache.schema import APPLICATION_ID, MIGRATIONS
 from edge_node.errors import EdgeError
+from edge_node.trust.catalogue import CatalogueRelease, KnowledgeReference
+from edge_node.trust.record import TrustRecord
 from protocols.artifacts import Artifact
 
 _BUSY_TIMEOUT_MS = 15_000
+_MOST_EVENTS = 200
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,26 @@ class InstalledRelease:
     def manifest(self) -> Artifact:
         """The manifest's artifact."""
         return self.files[0]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that went wrong on this machine and that the coordinator should hear of; equal ones are counted."""
+
+    code: str
+    subject: str
+    message: str
+    first: datetime
+    last: datetime
+    count: int
+
+
+@dataclass(frozen=True)
+class Floor:
+    """From now on, no lower version of the activated model may be chosen."""
+
+    coordinator: str
+    version: int
 
 
 @dataclass(frozen=True)
@@ -96,7 +120,15 @@ class CacheStore:
             for number, disease, model, version, state, installed in rows
         ]
 
-    async def activate(self, disease: str, model: str, version: int, files: Sequence[Artifact], now: datetime) -> None:
+    async def activate(
+        self,
+        disease: str,
+        model: str,
+        version: int,
+        files: Sequence[Artifact],
+        now: datetime,
+        floor: Floor | None = None,
+    ) -> None:
         """Make a version the active one of its model; the one before becomes the previous one, older ones go."""
         key = (disease, model)
         async with self._transaction():
@@ -115,6 +147,120 @@ class CacheStore:
                     "INSERT INTO need VALUES (?, ?, ?, ?, ?)",
                     (number, place, artifact.role, artifact.sha256, artifact.size_bytes),
                 )
+            if floor is not None:
+                await self._run(
+                    """INSERT INTO version_floor VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
+                    SET version = max(version, excluded.version)""",
+                    (floor.coordinator, *key, floor.version),
+                )
+
+    async def floors(self, coordinator: str) -> dict[tuple[str, str], int]:
+        """The lowest version that may be chosen, by (disease, model)."""
+        rows = await self._rows(
+            "SELECT disease, model, version FROM version_floor WHERE coordinator = ?", (coordinator,)
+        )
+        return {(disease, model): version for disease, model, version in rows}
+
+    async def trust(self, coordinator: str) -> TrustRecord | None:
+        """What was last verified of a coordinator."""
+        rows = await self._rows(
+            """SELECT document, serial, rollout_keys, timestamp_keys, time_floor, verified, revoked
+            FROM trust WHERE coordinator = ?""",
+            (coordinator,),
+        )
+        if not rows:
+            return None
+        document, serial, rollout_keys, timestamp_keys, floor, verified, revoked = rows[0]
+        return TrustRecord(
+            document=document,
+            serial=serial,
+            rollout_keys=frozenset(json.loads(rollout_keys)),
+            timestamp_keys=frozenset(json.loads(timestamp_keys)),
+            time_floor=datetime.fromisoformat(floor),
+            verified=datetime.fromisoformat(verified),
+            revoked=json.loads(revoked),
+        )
+
+    async def set_trust(self, coordinator: str, record: TrustRecord) -> None:
+        """Keep what was just verified."""
+        values = (
+            record.document,
+            record.serial,
+            json.dumps(sorted(record.rollout_keys)),
+            json.dumps(sorted(record.timestamp_keys)),
+            record.time_floor.isoformat(),
+            record.verified.isoformat(),
+            json.dumps(dict(record.revoked), ensure_ascii=False),
+        )
+        async with self._transaction():
+            await self._run(
+                """INSERT INTO trust (coordinator, document, serial, rollout_keys, timestamp_keys, time_floor, verified,
+                revoked) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET document = excluded.document,
+                serial = excluded.serial, rollout_keys = excluded.rollout_keys,
+                timestamp_keys = excluded.timestamp_keys, time_floor = excluded.time_floor,
+                verified = excluded.verified, revoked = excluded.revoked""",
+                (coordinator, *values),
+            )
+
+    async def listed(self, coordinator: str) -> dict[tuple[str, str], CatalogueRelease]:
+        """The approved releases that were last in the list, by (disease, name)."""
+        rows = await self._rows(
+            "SELECT disease, model, version, signer, files FROM listed WHERE coordinator = ?", (coordinator,)
+        )
+        found = [
+            CatalogueRelease(disease, model, version, signer, *_first_and_rest(files))
+            for disease, model, version, signer, files in rows
+        ]
+        return {(release.disease, release.name): release for release in found}
+
+    async def set_listed(
+        self, coordinator: str, releases: Sequence[CatalogueRelease], knowledge: KnowledgeReference | None
+    ) -> None:
+        """Keep the approved releases and the replica that the list names now."""
+        described = None
+        if knowledge is not None:
+            described = json.dumps({"artifact": knowledge.artifact.document(), "version": knowledge.version})
+        async with self._transaction():
+            await self._run("DELETE FROM listed WHERE coordinator = ?", (coordinator,))
+            for r in releases:
+                files = json.dumps([artifact.document() for artifact in r.files])
+                await self._run(
+                    "INSERT INTO listed VALUES (?, ?, ?, ?, ?, ?)",
+                    (coordinator, r.disease, r.model, r.version, r.signer, files),
+                )
+            await self._run("UPDATE trust SET knowledge = ? WHERE coordinator = ?", (described, coordinator))
+
+    async def knowledge(self, coordinator: str) -> KnowledgeReference | None:
+        """The replica that the list last named."""
+        rows = await self._rows("SELECT knowledge FROM trust WHERE coordinator = ?", (coordinator,))
+        if not rows or rows[0][0] is None:
+            return None
+        document = json.loads(rows[0][0])
+        return KnowledgeReference(Artifact.from_document(document["artifact"]), document["version"])
+
+    async def add_event(self, code: str, subject: str, message: str, now: datetime) -> None:
+        """Note a failure for the coordinator to hear of; one that happens again is counted."""
+        when = now.isoformat(timespec="seconds")
+        async with self._transaction():
+            await self._run(
+                """INSERT INTO event (code, subject, message, first, last, count) VALUES (?, ?, ?, ?, ?, 1)
+                ON CONFLICT DO UPDATE SET message = excluded.message, last = excluded.last, count = count + 1""",
+                (code, subject, message, when, when),
+            )
+            await self._run(
+                "DELETE FROM event WHERE number NOT IN (SELECT number FROM event ORDER BY last DESC, number DESC LIMIT ?)",
+                (_MOST_EVENTS,),
+            )
+
+    async def events(self) -> list[Event]:
+        """What waits to be told, the latest first."""
+        rows = await self._rows(
+            "SELECT code, subject, message, first, last, count FROM event ORDER BY last DESC, number DESC"
+        )
+        return [
+            Event(code, subject, message, datetime.fromisoformat(first), datetime.fromisoformat(last), count)
+            for code, subject, message, first, last, count in rows
+        ]
 
     async def remove(self, disease: str, model: str) -> None:
         """Forget both versions of a model."""
@@ -186,6 +332,11 @@ class CacheStore:
 
     async def _pragma(self, name: str) -> int:
         return int((await self._rows(f"PRAGMA {name}"))[0][0])
+
+
+def _first_and_rest(files: str) -> tuple[Artifact, tuple[Artifact, ...]]:
+    first, *rest = (Artifact.from_document(document) for document in json.loads(files))
+    return first, tuple(rest)
 
 
 @contextmanager

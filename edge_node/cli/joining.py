@@ -33,6 +33,7 @@ async def join(
         "urls": list(identity.urls),
         "node_url": identity.node_url,
         "ca_sha256": identity.ca_sha256,
+        "groups": list(identity.groups),
     }
 
     def human() -> None:

@@ -11,10 +11,12 @@ import typer
 
 from edge_node.bootstrap import Edge, LocalCache
 from edge_node.cli.root import app
+from edge_node.cli.text import warn
 from edge_node.errors import EdgeError
 from protocols.console import Console, command
 
 if TYPE_CHECKING:
+    from edge_node.trust.standing import Standing
     from protocols.manifest import ReleaseManifest
 
 
@@ -37,14 +39,23 @@ async def recognise(
     region = None if crop is None else parse_crop(crop)
     edge = Edge(console.home)
     async with edge.local() as local:
-        releases = await _releases(local, disease, model)
+        standing = await edge.standing(local.store)
+        releases, revoked = await _releases(local, standing, disease, model)
         findings = await edge.recognition(local).recognise(images, releases, region, case)
+    warn(console, standing)
+    for refusal in revoked:
+        console.say(refusal.message("en"), refusal.message("zh"))
     last = deciding(findings.failures) if findings.failures else None
     if findings.results:
         from edge_node.cli.findings import print_findings
 
-        errors = [{"image": str(f.file), **f.document(console.language)["error"]} for f in findings.failures]
-        document = {"results": findings.results, "errors": errors}
+        document = {
+            "results": findings.results,
+            "errors": [{"image": str(f.file), **f.document(console.language)["error"]} for f in findings.failures],
+            "revoked": [r.document(console.language)["error"] for r in revoked],
+            "staleness": standing.staleness(),
+            "node_revoked": standing.node_revoked,
+        }
         console.answer(document, lambda: print_findings(console, findings.results))
     for failure in findings.failures:
         if failure is not last:
@@ -53,8 +64,10 @@ async def recognise(
         raise last
 
 
-async def _releases(local: LocalCache, disease: str | None, model: str | None) -> list[ReleaseManifest]:
-    """The manifests of the models to run, with every file that running them takes verified."""
+async def _releases(
+    local: LocalCache, standing: Standing, disease: str | None, model: str | None
+) -> tuple[list[ReleaseManifest], list[EdgeError]]:
+    """The manifests of the models to run, with every file that running them takes verified; and what must not run."""
     from edge_node.cache.choice import choose_installed
     from protocols.manifest import ReleaseManifest
 
@@ -65,13 +78,20 @@ async def _releases(local: LocalCache, disease: str | None, model: str | None) -
         chosen = [release for release in installed if release.active]
         if not chosen:
             raise EdgeError("edge.nothing_installed")
+    revoked = [
+        EdgeError("release.revoked", release=r.name, reason=standing.revoked[r.name])
+        for r in chosen
+        if r.name in standing.revoked
+    ]
+    if len(revoked) == len(chosen):
+        raise revoked[0]
     manifests = []
-    for release in chosen:
+    for release in (r for r in chosen if r.name not in standing.revoked):
         await local.artifacts.require([release.manifest])
         manifest = ReleaseManifest.from_bytes(local.artifacts.path(release.manifest.sha256).read_bytes())
         await local.artifacts.require([manifest.artifact(stage.sha256) for stage in manifest.stages])
         manifests.append(manifest)
-    return manifests
+    return manifests, revoked
 
 
 def _report(console: Console, failure: EdgeError) -> None:

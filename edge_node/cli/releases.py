@@ -10,11 +10,14 @@ import typer
 
 from edge_node.bootstrap import Edge, LocalCache
 from edge_node.cli.root import app
-from edge_node.cli.text import say_if_stale, size_text
+from edge_node.cli.text import say_if_stale, size_text, time_text, warn
+from edge_node.errors import EdgeError
 from protocols.console import Console, command
 
 if TYPE_CHECKING:
-    from edge_node.transfer.feed import Snapshot
+    from edge_node.trust.feed import Snapshot
+    from edge_node.trust.standing import Standing
+    from protocols.errors import Language, MedMeshError
 
 
 @command(app)
@@ -23,34 +26,44 @@ async def models(console: Console) -> None:
     edge = Edge(console.home)
     async with edge.online() as online:
         snapshot = await online.feed.newest()
-        rows = await _listed(online.local, snapshot)
+        standing = await edge.standing(online.local.store)
+        rows = await _listed(online.local, snapshot, standing, console.language)
     say_if_stale(console, snapshot)
+    warn(console, standing)
     document = {
         "models": rows,
         "serial": snapshot.catalogue.serial,
         "coordinator": snapshot.catalogue.coordinator,
         "fetched": snapshot.fetched.isoformat(timespec="seconds"),
         "online": snapshot.failure is None,
+        "staleness": standing.staleness(),
+        "node_revoked": standing.node_revoked,
     }
     console.answer(document, lambda: _print_models(console, rows))
 
 
-async def _listed(local: LocalCache, snapshot: Snapshot) -> list[dict[str, Any]]:
-    active = {(r.disease, r.model): r.version for r in await local.store.installed() if r.active}
+async def _listed(
+    local: LocalCache, snapshot: Snapshot, standing: Standing, language: Language
+) -> list[dict[str, Any]]:
+    active = {(r.disease, r.model): r for r in await local.store.installed() if r.active}
     rows = []
-    for release in snapshot.catalogue.current():
-        needed = local.artifacts.bytes_needed(release.files)
+    for model in snapshot.catalogue.models:
+        release, known = model.release, active.get((model.disease, model.model))
+        needed = None if release is None else local.artifacts.bytes_needed(release.files)
         rows.append(
             {
-                "disease": release.disease,
-                "model": release.model,
-                "version": release.version,
-                "release": release.name,
+                "disease": model.disease,
+                "model": model.model,
+                "version": model.version,
+                "release": model.choice,
                 "cached": needed == 0,
                 "bytes_needed": needed,
-                "bytes_total": sum(a.size_bytes for a in release.files),
-                "active_version": active.get((release.disease, release.model)),
-                "signer": release.signer,
+                "bytes_total": None if release is None else sum(a.size_bytes for a in release.files),
+                "active_version": None if known is None else known.version,
+                "revoked": None if known is None else standing.revoked.get(known.name),
+                "paused": model.paused,
+                "signer": None if release is None else release.signer,
+                "problem": None if model.failure is None else model.failure.document(language)["error"],
             }
         )
     return rows
@@ -66,20 +79,29 @@ def _print_models(console: Console, rows: list[dict[str, Any]]) -> None:
         console.t("Here", "本机"),
         console.t("To fetch", "需下载"),
         console.t("In use", "使用中"),
-        console.t("Signed by", "签署人"),
+        console.t("Approved by", "批准人"),
     ]
     table = [
         [
             row["disease"],
-            row["release"],
+            row["release"]
+            or console.t(f"{row['model']} (none for this node now)", f"{row['model']}（暂无本节点版本）"),
             console.t("cached", "已缓存") if row["cached"] else "",
-            size_text(row["bytes_needed"]),
+            "?" if row["bytes_needed"] is None else size_text(row["bytes_needed"]),
             "" if row["active_version"] is None else f"{row['model']}@{row['active_version']}",
-            row["signer"],
+            row["signer"] or "",
         ]
         for row in rows
     ]
     console.table(headings, table)
+    for row in rows:
+        if row["revoked"] is not None:
+            name = f"{row['model']}@{row['active_version']}"
+            console.line(f"{name} is revoked: {row['revoked']}", f"{name} 已被撤回：{row['revoked']}")
+        if row["problem"] is not None:
+            console.line(
+                f"{row['release']}: {row['problem']['message']}", f"{row['release']}：{row['problem']['message']}"
+            )
 
 
 @command(app)
@@ -148,22 +170,43 @@ def _print_pulled(console: Console, document: dict[str, Any]) -> None:
 
 @command(app)
 async def sync(console: Console) -> None:
-    """Fetch the newest list and knowledge base; models stay as they are · 更新列表与疾病知识库."""
+    """Verify the newest list, bring the models in use and the knowledge base up to date · 核对列表并更新."""
     edge = Edge(console.home)
+    renewal: MedMeshError | None = None
+    renewed = False
+    try:
+        renewed = await edge.renew_when_due() is not None
+    except EdgeError as error:
+        renewal = error
     async with edge.online() as online:
         snapshot = await online.feed.refresh()
+        switched = await online.puller.update_installed(snapshot)
         updated = await online.puller.update_knowledge(snapshot)
+        standing = await edge.standing(online.local.store)
+    if renewal is not None:
+        console.say(
+            f"The node's certificate was not renewed: {renewal.message('en')}",
+            f"节点证书没有更新：{renewal.message('zh')}",
+        )
+    warn(console, standing)
     knowledge = snapshot.catalogue.knowledge
     document = {
         "serial": snapshot.catalogue.serial,
         "fetched": snapshot.fetched.isoformat(timespec="seconds"),
+        "switched": [{"disease": r.disease, "release": r.name} for r in switched],
         "knowledge": {"version": knowledge.version if knowledge else None, "updated": updated},
+        "certificate_renewed": renewed,
+        "staleness": standing.staleness(),
         "bytes": edge.traffic.document(),
     }
 
     def human() -> None:
         number = snapshot.catalogue.serial
         console.line(f"The list is up to date (number {number}).", f"列表已是最新（第 {number} 号）。")
+        for release in switched:
+            console.line(
+                f"{release.name} is now in use for {release.disease}.", f"{release.disease} 现使用 {release.name}。"
+            )
         if knowledge is None:
             console.line("The coordinator publishes no knowledge base.", "协调端没有发布疾病知识库。")
         elif updated:
@@ -174,3 +217,20 @@ async def sync(console: Console) -> None:
             console.line("The knowledge base is up to date.", "疾病知识库已是最新。")
 
     console.answer(document, human)
+
+
+@command(app)
+async def renew(console: Console) -> None:
+    """Renew this node's certificate if it ends soon or has ended; serve and sync do it too · 更新节点证书."""
+    from edge_node.identity.renewal import certificate_end
+
+    edge = Edge(console.home)
+    renewed = await edge.renew_when_due() is not None
+    end = certificate_end(edge.identity())
+    document = {"renewed": renewed, "certificate_end": end.isoformat(timespec="seconds")}
+    console.answer(
+        document,
+        lambda: console.line(
+            f"The node's certificate is valid until {time_text(end)}.", f"节点证书有效期至 {time_text(end)}。"
+        ),
+    )

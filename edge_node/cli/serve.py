@@ -17,7 +17,7 @@ _TEXTS = {
     "connected": ("Connected to the coordinator.", "已连接协调端。"),
     "disconnected": ("No line to the coordinator; next try in {retry_s} s.", "与协调端断开，{retry_s} 秒后重试。"),
     "notice": ("The coordinator's list is at number {serial}.", "协调端列表为第 {serial} 号。"),
-    "catalogue": ("List number {serial} fetched.", "已取得第 {serial} 号列表。"),
+    "catalogue": ("List number {serial} verified.", "已验证第 {serial} 号列表。"),
     "updated": ("{release} is now in use for {disease}.", "{disease} 现使用 {release}。"),
     "knowledge": ("The knowledge base is now version {version}.", "疾病知识库已更新到 {version}。"),
     "failed": ("{message} {remedy}", "{message}{remedy}"),
@@ -31,7 +31,9 @@ async def serve(console: Console) -> None:
     from edge_node.agent.agent import Agent
 
     edge = Edge(console.home)
-    identity, kept = edge.identity(), edge.kept_catalogue()
+    identity = edge.identity()
+    async with edge.local() as local:
+        standing = await edge.standing(local.store)
 
     def emit(event: str, details: dict[str, Any]) -> None:
         if event == "ready":
@@ -43,9 +45,10 @@ async def serve(console: Console) -> None:
     agent = Agent(
         edge.gateway(),
         edge.updates,
+        edge.upkeep,
         emit,
         language=console.language,
-        kept_serial=None if kept is None else kept.catalogue.serial,
+        kept_serial=standing.serial,
         auto_update=edge.config.auto_update,
         sleep=asyncio.sleep,
         chance=random.random,

@@ -8,8 +8,10 @@ import typer
 
 from edge_node.bootstrap import Edge
 from edge_node.cli.root import app, group
-from edge_node.cli.text import size_text, time_text
+from edge_node.cli.text import size_text, time_text, warn
 from protocols.console import Console, command
+
+_MOST_EVENTS = 5
 
 commands = group("config", "Settings · 设置")
 
@@ -47,48 +49,86 @@ def set_(console: Console, key: str, value: str) -> None:
 async def status(console: Console) -> None:
     """Show who this node is, how old its list is and what it holds; asks nobody · 查看本节点状态."""
     from edge_node import VERSION
-    from edge_node.errors import NotEnrolledError
 
     edge = Edge(console.home)
     async with edge.local() as local:
         active = [r for r in await local.store.installed() if r.active]
+        events = await local.store.events()
+        standing = await edge.standing(local.store)
         total = local.artifacts.total_bytes()
     answer = await edge.replica().lookup([])
+    enrolled = _enrolment(edge)
+    floor = standing.time_floor
     document: dict[str, Any] = {
         "version": VERSION,
-        "enrolled": False,
-        "models": [{"disease": r.disease, "model": r.model, "version": r.version} for r in active],
+        "enrolled": bool(enrolled),
+        **enrolled,
+        "models": [
+            {"disease": r.disease, "model": r.model, "version": r.version, "revoked": standing.revoked.get(r.name)}
+            for r in active
+        ],
         "kb_version": answer.kb_version if answer else None,
         "bytes_stored": total,
+        "serial": standing.serial,
+        "staleness": standing.staleness(),
+        "clock": {"ok": not standing.clock_behind, "not_before": None if floor is None else floor.isoformat()},
+        "node_revoked": standing.node_revoked,
+        "events": [
+            {
+                "code": e.code,
+                "subject": e.subject,
+                "message": e.message,
+                "first": e.first.isoformat(),
+                "last": e.last.isoformat(),
+                "count": e.count,
+            }
+            for e in events
+        ],
     }
-    try:
-        identity = edge.identity()
-        kept = edge.kept_catalogue()
-        document |= {
-            "enrolled": True,
-            "node": identity.node,
-            "name": identity.name,
-            "coordinator": identity.coordinator,
-            "urls": list(identity.urls),
-            "node_url": identity.node_url,
-            "ca_sha256": identity.ca_sha256,
-            "catalogue": None
-            if kept is None
-            else {"serial": kept.catalogue.serial, "fetched": kept.fetched.isoformat(timespec="seconds")},
-        }
-        fetched = "-" if kept is None else time_text(kept.fetched)
-        belongs = f"{identity.name} ({identity.node}) → {identity.coordinator}"
-    except NotEnrolledError:
-        fetched, belongs = "-", console.t("not joined yet", "尚未加入")
 
     def human() -> None:
+        belongs = console.t("not joined yet", "尚未加入")
+        if enrolled:
+            belongs = f"{enrolled['name']} ({enrolled['node']}) → {enrolled['coordinator']}"
+        models = [
+            r.name + (console.t(" (revoked)", "（已撤回）") if r.name in standing.revoked else "") for r in active
+        ]
         rows = [
             [console.t("Node", "节点"), belongs],
-            [console.t("List as of", "列表时间"), fetched],
-            [console.t("In use", "使用中"), ", ".join(r.name for r in active) or "-"],
+            [
+                console.t("Last verified", "上次核对"),
+                "-" if standing.last_verified is None else time_text(standing.last_verified),
+            ],
+            [console.t("Certificate until", "证书有效期至"), enrolled.get("certificate_end", "-")],
+            [console.t("In use", "使用中"), ", ".join(models) or "-"],
             [console.t("Knowledge base", "疾病知识库"), document["kb_version"] or "-"],
             [console.t("Stored", "占用"), size_text(total)],
         ]
         console.table(["MedMesh", VERSION], rows)
+        for event in events[:_MOST_EVENTS]:
+            text = f"{time_text(event.last)}  [{event.code}] {event.message}"
+            console.line(text, text)
+        warn(console, standing)
 
     console.answer(document, human)
+
+
+def _enrolment(edge: Edge) -> dict[str, Any]:
+    """Who the node is; empty where it has not joined."""
+    from edge_node.errors import NotEnrolledError
+    from edge_node.identity.renewal import certificate_end
+
+    try:
+        identity = edge.identity()
+    except NotEnrolledError:
+        return {}
+    return {
+        "node": identity.node,
+        "name": identity.name,
+        "coordinator": identity.coordinator,
+        "urls": list(identity.urls),
+        "node_url": identity.node_url,
+        "ca_sha256": identity.ca_sha256,
+        "groups": list(identity.groups),
+        "certificate_end": certificate_end(identity).isoformat(timespec="seconds"),
+    }

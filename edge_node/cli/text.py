@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from protocols.console import Console
 
 if TYPE_CHECKING:
-    from edge_node.transfer.feed import Snapshot
+    from edge_node.trust.feed import Snapshot
+    from edge_node.trust.standing import Standing
 
 _STEP = 1000
 
@@ -37,3 +38,22 @@ def say_if_stale(console: Console, snapshot: Snapshot) -> None:
         f"The list is as of {when}: {snapshot.failure.message('en')}",
         f"列表截至 {when}：{snapshot.failure.message('zh')}",
     )
+
+
+def warn(console: Console, standing: Standing) -> None:
+    """Tell what a person should know before relying on this node; nothing when all is well."""
+    if standing.node_revoked:
+        console.say(
+            "Warning: the coordinator has revoked this node; its models get no corrections any more.",
+            "警告：协调端已吊销本节点，本机模型不再获得任何更正。",
+        )
+    if standing.is_stale:
+        console.say(
+            f"Nothing was verified with the coordinator for {standing.stale_days} days.",
+            f"已有 {standing.stale_days} 天没有向协调端核对。",
+        )
+    if standing.clock_behind:
+        console.say(
+            "This machine's clock looks wrong: it shows a time that has certainly passed.",
+            "本机时钟似乎有误：显示的时间肯定已经过去。",
+        )

@@ -14,7 +14,7 @@ from edge_node.cache.artifacts import ArtifactCache
 from edge_node.cache.store import CacheStore
 from edge_node.errors import EdgeError
 from edge_node.knowledge.lookup import Answer
-from edge_node.transfer.catalogue import KnowledgeReference
+from edge_node.trust.catalogue import KnowledgeReference
 from protocols.artifacts import Artifact
 
 _NOTE = "kb_sha256"

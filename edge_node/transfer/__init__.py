@@ -1,1 +1,1 @@
-"""Fetching: the coordinator's list of releases, and artifacts from whichever source has them."""
+"""Fetching artifacts from whichever source has them."""

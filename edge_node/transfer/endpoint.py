@@ -6,19 +6,37 @@ import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from edge_node.errors import EdgeError, SourceError, UnreachableError
+from edge_node.errors import AbsentError, EdgeError, SourceError, UnreachableError
 from edge_node.identity import tls
-from edge_node.transfer.catalogue import MAX_CATALOGUE_BYTES, text_of
 from edge_node.transfer.traffic import Traffic
 from protocols.artifacts import Artifact
 
 MAX_ANSWER_BYTES = 1024 * 1024
 _MAX_WORDS = 300
-_METADATA_ROLES = ("manifest",)
+_TUF = "/v1/tuf/"
+
+
+def text_of(value: Any, most: int) -> str:
+    """One printable line of at most ``most`` characters; control characters could deceive a terminal.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(value, str) or not 0 < len(value) <= most or not value.isprintable():
+        raise ValueError
+    return value
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where the coordinator says that it can be found."""
+
+    node_url: str
 
 
 @asynccontextmanager
@@ -39,10 +57,38 @@ class CoordinatorEndpoint:
         self._client = client
         self._traffic = traffic
 
-    async def catalogue(self) -> bytes:
-        """The list L, as bytes."""
-        _, data = await self.call("GET", "/v1/catalogue", MAX_CATALOGUE_BYTES)
-        return data
+    async def published(self, path: str) -> AsyncGenerator[bytes, None]:
+        """Yield a file of the signed repository as it comes."""
+        async with self._stream("GET", _TUF + path) as response:
+            if response.status_code in (403, 404):
+                await self._bounded(response, MAX_ANSWER_BYTES)
+                raise AbsentError("edge.metadata_missing", path=path)
+            if response.status_code != 200:
+                await self._refuse(response)
+            async for data in self._body(response):
+                self._traffic.count("metadata", len(data))
+                yield data
+
+    async def status(self) -> Whereabouts:
+        """What the coordinator says of itself; unsigned, a hint."""
+        _, data = await self.call("GET", "/v1/status", MAX_ANSWER_BYTES)
+        document = self.json_of(data)
+        try:
+            node_url = text_of(document["node_url"], 300)
+            if not node_url.startswith("wss://"):
+                raise ValueError
+        except (KeyError, TypeError, ValueError) as error:
+            raise SourceError("edge.coordinator_malformed", url=self.url) from error
+        return Whereabouts(node_url)
+
+    async def renew(self, node: str, csr_pem: str, signature: str) -> str:
+        """A fresh certificate for the node, which proves itself by its present key; it is not checked here."""
+        body = {"node": node, "csr": csr_pem, "signature": signature}
+        _, data = await self.call("POST", "/v1/renew", MAX_ANSWER_BYTES, json=body)
+        certificate = self.json_of(data).get("certificate")
+        if not isinstance(certificate, str):
+            raise SourceError("edge.coordinator_malformed", url=self.url)
+        return certificate
 
     async def read(self, artifact: Artifact, start: int) -> AsyncGenerator[bytes, None]:
         """Yield an artifact's bytes from ``start``; a server that ignores ranges costs bytes, not correctness."""
@@ -57,7 +103,7 @@ class CoordinatorEndpoint:
                 await self._refuse(response)
             skip = 0 if partial else start
             async for data in self._body(response):
-                self._traffic.count("metadata" if artifact.role in _METADATA_ROLES else "coordinator", len(data))
+                self._traffic.count("coordinator", len(data))
                 dropped = min(skip, len(data))
                 skip -= dropped
                 if data[dropped:]:
@@ -125,9 +171,23 @@ class CoordinatorEndpoint:
         try:
             yield
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
+            if _is_out_of_date(error):
+                raise SourceError("edge.coordinator_dates", url=self.url) from error
             if _is_foreign(error):
                 raise SourceError("edge.coordinator_foreign", url=self.url) from error
             raise UnreachableError("edge.coordinator_unreachable", url=self.url) from error
+
+
+_X509_NOT_YET_VALID, _X509_EXPIRED = 9, 10
+
+
+def _is_out_of_date(error: BaseException | None) -> bool:
+    """Whether TLS failed because, by this machine's clock, the other side's certificate is not valid now."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_code in (_X509_NOT_YET_VALID, _X509_EXPIRED)
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _is_foreign(error: BaseException | None) -> bool:

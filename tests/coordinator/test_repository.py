@@ -193,7 +193,7 @@ def test_bytes_of_a_poll(world: World) -> None:
     paused = (ModelRollout("d0", "m0", (Offer("m0@1", 100),), paused=True), *models[1:])
     world.repository.publish_rollout(Rollout(2, "Test", None, paused), world.online, NOW)
     world.node.rollout()
-    assert world.node.files.bytes <= 4200  # the document of twelve models travels with it
+    assert world.node.files.bytes <= 2600  # the document of twelve models travels with it
 
 
 CRASH = """

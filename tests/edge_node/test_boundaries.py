@@ -48,7 +48,7 @@ def test_every_code_that_is_raised_stands_in_the_table() -> None:
 
 
 def test_starting_up_loads_nothing_heavy() -> None:
-    heavy = ["numpy", "PIL", "httpx", "websockets", "zeroconf", "cryptography", "ai_edge_litert", "aiosqlite"]
+    heavy = ["numpy", "PIL", "httpx", "websockets", "zeroconf", "cryptography", "ai_edge_litert", "aiosqlite", "tuf"]
     script = f"import sys, edge_node.cli.app; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment(), check=True)
     assert done.stdout.strip() == "[]"

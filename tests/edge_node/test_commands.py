@@ -7,18 +7,24 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import time_machine
 
 from disease_kb import replica
 from disease_kb.diagnosis import diagnosis_aid
 from disease_kb.seeding import seed_entries
+from edge_node.bootstrap import Edge
 from tests.edge_node.support.authority import TestAuthority
 from tests.edge_node.support.commands import command_line, edge, environment
-from tests.edge_node.support.releases import BLUE, RED, make_release, png
-from tests.edge_node.support.server import CoordinatorServer
+from tests.edge_node.support.killing import POINTS
+from tests.edge_node.support.node import NODE
+from tests.edge_node.support.releases import BLUE, RED, Simulator, make_release, png
+from tests.edge_node.support.server import CoordinatorServer, serving
 
 PADDING = random.Random(3).randbytes(3_000_000)
 
@@ -35,7 +41,8 @@ def test_the_main_job(joined: Path, coordinator: CoordinatorServer, red: Path) -
     coordinator.entries = {entry.id: diagnosis_aid(entry) for entry in seed_entries()}
     listed = edge(joined, "models").json["models"]
     assert [(m["disease"], m["cached"], m["version"]) for m in listed] == [("malaria", False, 1)]
-    assert listed[0]["bytes_needed"] == listed[0]["bytes_total"] > 0
+    assert 0 < listed[0]["bytes_needed"] < listed[0]["bytes_total"]  # the signed manifest came with the list
+    assert listed[0]["signer"] == "Dr Li, Dr Wang"
 
     first = edge(joined, "pull", "malaria").json
     assert (first["release"], first["already_cached"], first["active"]) == ("malaria@1", False, True)
@@ -67,7 +74,9 @@ def test_offline_the_kept_list_the_cache_and_the_replica_do(
     assert (result["diagnosis"]["source"], result["outcome"]) == ("replica", "recognised")
     assert edge(joined, "kb", "show", "malaria").json["name"]["zh"] == "疟疾"
     assert edge(joined, "kb", "search", "疟疾").json["results"][0]["id"] == "malaria"
-    assert edge(joined, "status").json["models"] == [{"disease": "malaria", "model": "malaria", "version": 1}]
+    status = edge(joined, "status").json
+    assert [(m["model"], m["version"], m["revoked"]) for m in status["models"]] == [("malaria", 1, None)]
+    assert (status["staleness"]["days"], status["clock"]["ok"], status["groups"]) == (0, True, ["pilot"])
     assert (edge(joined, "sync").code, edge(joined, "sync").error["code"]) == (6, "edge.coordinator_unreachable")
 
 
@@ -100,7 +109,9 @@ def test_errors_are_one_sentence_with_a_code(home: Path, coordinator: Coordinato
     assert failed("recognise", str(red), "--all", "--crop", "1,2") == (2, "edge.crop_malformed")
     assert failed("kb", "search", "x") == (4, "edge.replica_absent")
     assert failed("config", "set", "threads", "0") == (2, "edge.config_value")
-    invite, coordinator.token = coordinator.invite, "spent"
+    invite, coordinator.root = coordinator.invite, b"another root"
+    assert failed("join", invite) == (5, "trust.root_mismatch")
+    coordinator.root, coordinator.token = None, "spent"
     assert failed("join", invite) == (5, "edge.coordinator_refused")
     coordinator.ca_pem = TestAuthority().pem
     assert failed("join", invite) == (5, "edge.ca_mismatch")
@@ -165,6 +176,28 @@ def test_a_killed_pull_leaves_the_old_release_or_the_new_and_is_continued(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_a_named_point_a_pull_leaves_old_or_new(
+    joined: Path, coordinator: CoordinatorServer, red: Path, point: str
+) -> None:
+    coordinator.simulator.knowledge = (replica.build(seed_entries()[:2]), "kb-1")
+    edge(joined, "pull", "malaria")
+    coordinator.simulator.knowledge = (replica.build(seed_entries()[:3]), "kb-2")
+    coordinator.simulator.publish(make_release(version=2, padding=PADDING[:50_000]))
+    arguments = [point, "--", "pull", "malaria", "--json", "--home", str(joined)]
+    killer = [sys.executable, "-m", "tests.edge_node.support.killing", *arguments]
+    killed = subprocess.run(killer, env=environment(), capture_output=True, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    switched = point in ("after switch", "before replica", "after replica", "before sweep", "after sweep")
+    result = edge(joined, "recognise", str(red), "--all").json["results"][0]
+    assert (result["outcome"], result["release"]["version"]) == ("recognised", 2 if switched else 1)
+    assert edge(joined, "pull", "malaria").json["release"] == "malaria@2"
+    assert edge(joined, "sync").json["switched"] == []
+    left = [path.name for path in (joined / "edge" / "trust").rglob("*") if path.name.startswith(("tmp", "arriving-"))]
+    assert left == []
+
+
+@pytest.mark.slow
 def test_serve_starts_without_a_gateway_and_stops_when_told(joined: Path) -> None:
     process = _start(joined, "serve")
     assert process.stdout is not None
@@ -190,3 +223,84 @@ def test_people_read_red_flags_before_management_and_always_the_notice(
     spoken = [word for word in command_line(joined, "recognise", str(red), "--all") if word != "--json"]
     text = subprocess.run(spoken, capture_output=True, text=True, env=environment(), check=True).stdout
     assert 0 < text.index("Red flags") < text.index("Management") < text.index("Research use only")
+
+
+def test_a_revoked_release_is_refused_with_its_reason(joined: Path, coordinator: CoordinatorServer, red: Path) -> None:
+    coordinator.simulator.publish(make_release("skin"))
+    for disease in ("malaria", "skin"):
+        edge(joined, "pull", disease)
+    coordinator.simulator.revoked["malaria@1"] = "labels were swapped"
+    assert edge(joined, "recognise", str(red), "--disease", "malaria").code == 0  # not verified yet
+    assert edge(joined, "sync").json["switched"] == []
+    refused = edge(joined, "recognise", str(red), "--disease", "malaria")
+    assert (refused.code, refused.error["code"]) == (5, "release.revoked")
+    assert "labels were swapped" in refused.error["message"]
+    every = edge(joined, "recognise", str(red), "--all").json
+    assert [r["disease"] for r in every["results"]] == ["skin"]
+    assert [r["code"] for r in every["revoked"]] == ["release.revoked"]
+    assert every["staleness"]["days"] == 0
+    listed = {m["model"]: m["revoked"] for m in edge(joined, "models").json["models"]}
+    assert listed == {"malaria": "labels were swapped", "skin": None}
+    shown = {m["model"]: m["revoked"] for m in edge(joined, "status").json["models"]}
+    assert shown == listed
+
+
+def test_a_revoked_node_recognises_with_a_warning_and_syncs_no_more(
+    joined: Path, coordinator: CoordinatorServer, red: Path
+) -> None:
+    edge(joined, "pull", "malaria")
+    coordinator.simulator.revoked_nodes.append(NODE)
+    done = edge(joined, "sync")
+    assert (done.code, done.error["code"]) == (5, "node.revoked")
+    recognised = edge(joined, "recognise", str(red), "--all")
+    assert recognised.json["node_revoked"]
+    assert "revoked this node" in recognised.err
+    assert edge(joined, "status").json["node_revoked"]
+    assert edge(joined, "renew").json["renewed"] is False
+
+
+def test_sync_renews_a_certificate_that_ends_soon(coordinator: CoordinatorServer, home: Path) -> None:
+    coordinator.certificate_days = 29
+    edge(home, "join", coordinator.invite)
+    before = edge(home, "status").json["certificate_end"]
+    assert edge(home, "sync").json["certificate_renewed"]
+    assert edge(home, "status").json["certificate_end"] > before
+    assert not edge(home, "sync").json["certificate_renewed"]
+
+
+def test_an_ended_certificate_is_renewed_unless_the_node_is_revoked(coordinator: CoordinatorServer, home: Path) -> None:
+    coordinator.certificate_days = -0.5
+    edge(home, "join", coordinator.invite)
+    coordinator.simulator.revoked_nodes.append(NODE)
+    refused = edge(home, "renew")
+    assert (refused.code, refused.error["code"]) == (5, "edge.coordinator_refused")
+    coordinator.simulator.revoked_nodes.clear()
+    assert edge(home, "renew").json["renewed"]
+
+
+def test_a_coordinator_that_does_not_fit_the_clock_is_named_as_such(
+    simulator: Simulator, tmp_path: Path, home: Path
+) -> None:
+    with time_machine.travel(datetime.now(UTC) - timedelta(days=900)):
+        authority = TestAuthority()
+    with serving(simulator, authority, tmp_path) as server:
+        done = edge(home, "join", server.invite)
+    assert (done.code, done.error["code"]) == (5, "edge.coordinator_dates")
+
+
+def test_status_and_a_refused_repository(joined: Path, coordinator: CoordinatorServer) -> None:
+    edge(joined, "pull", "malaria")
+    coordinator.simulator.frozen = dict.fromkeys(coordinator.simulator.repository.files, b"{}")
+    done = edge(joined, "sync")
+    assert (done.code, done.error["code"]) == (5, "trust.malformed")
+    status = edge(joined, "status").json
+    assert [(e["code"], e["count"]) for e in status["events"]] == [("trust.malformed", 1)]
+    assert not edge(joined, "models").json["online"]
+
+
+async def test_a_node_learns_where_the_gateway_has_moved_to(joined: Path, coordinator: CoordinatorServer) -> None:
+    coordinator.simulator.node_url = "wss://127.0.0.1:77"
+    node = Edge(joined)
+    assert node.identity().node_url == "wss://127.0.0.1:1"
+    await node.upkeep()
+    assert node.identity().node_url == "wss://127.0.0.1:77"

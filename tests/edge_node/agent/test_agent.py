@@ -8,11 +8,10 @@ from typing import Any
 from edge_node.agent.agent import Agent
 from edge_node.agent.backoff import FIRST_S, MOST_S, delay_s
 from edge_node.errors import ReleaseRefusedError, UnreachableError
-from edge_node.transfer.catalogue import Catalogue, CatalogueRelease
-from edge_node.transfer.feed import Snapshot
-from protocols.artifacts import canonical_json
-from tests.edge_node.support.node import NOW
-from tests.edge_node.support.releases import Simulator, make_release
+from edge_node.trust.catalogue import Catalogue, CatalogueRelease, ListedModel
+from edge_node.trust.feed import Snapshot
+from protocols.artifacts import Artifact
+from tests.edge_node.support.node import now
 
 
 def test_delays_double_are_spread_and_end() -> None:
@@ -46,18 +45,20 @@ class SimulatedUpdates:
     """A coordinator with one release, and failures to come."""
 
     def __init__(self, serial: int, *failures: Exception) -> None:
-        self.simulator = Simulator([make_release(version=serial)], serial=serial)
+        release = CatalogueRelease("malaria", "malaria", serial, "-", Artifact.of("manifest", b""), ())
+        model = ListedModel("malaria", "malaria", serial, False, release.name, "", release, None)
+        self.catalogue = Catalogue(serial, "Coordinator", None, (model,))
         self.failures = list(failures)
-        self.refreshed = self.installed = 0
+        self.refreshed = self.installed = self.kept_up = 0
 
     async def refresh(self) -> Snapshot:
         self.refreshed += 1
-        return Snapshot(Catalogue.from_bytes(canonical_json(self.simulator.catalogue())), NOW)
+        return Snapshot(self.catalogue, now())
 
-    async def update_installed(self, snapshot: Snapshot) -> list[CatalogueRelease]:
+    async def update_installed(self, snapshot: Snapshot, *, fetch: bool) -> list[CatalogueRelease]:
         if self.failures:
             raise self.failures.pop(0)
-        self.installed += 1
+        self.installed += fetch
         return list(snapshot.catalogue.releases)
 
     async def update_knowledge(self, snapshot: Snapshot) -> bool:
@@ -76,9 +77,14 @@ async def run(gateway: ScriptedGateway, updates: SimulatedUpdates, **options: An
     async def opened() -> AsyncIterator[SimulatedUpdates]:
         yield updates
 
+    async def upkeep() -> None:
+        updates.kept_up += 1
+        raise UnreachableError("edge.coordinator_unreachable", url="memory")
+
     agent = Agent(
         gateway,
         opened,
+        upkeep,
         lambda event, details: events.append((event, details)),
         sleep=no_sleep,
         chance=lambda: 0.5,
@@ -121,9 +127,9 @@ async def test_ready_comes_once_when_it_is_known_whether_the_coordinator_is_ther
 
 
 async def test_the_agent_reconnects_whenever_the_line_breaks() -> None:
-    gateway = ScriptedGateway([], [], [2])
-    events = await run(gateway, SimulatedUpdates(2))
-    assert gateway.opened == 4
+    gateway, updates = ScriptedGateway([], [], [2]), SimulatedUpdates(2)
+    events = await run(gateway, updates)
+    assert (gateway.opened, updates.kept_up) == (4, 3)
     assert [d["retry_s"] for e, d in events if e == "disconnected"][:2] == [0.8, 1.5]
     assert any(event == "updated" for event, _ in events)
 

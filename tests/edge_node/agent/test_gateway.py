@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from edge_node.agent.gateway import WebsocketGateway
+from edge_node.agent.gateway import Line, WebsocketGateway
 from edge_node.errors import UnreachableError
 from edge_node.identity import tls
 from protocols.errors import ProtocolError
@@ -22,7 +22,8 @@ async def gateway(
 ) -> AsyncIterator[WebsocketGateway]:
     async with serve(handler, "127.0.0.1", 0, ssl=authority.server_context(folder)) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        yield WebsocketGateway(f"wss://127.0.0.1:{port}", tls.pinned(ca or authority.pem), 5.0)
+        line = Line(f"wss://127.0.0.1:{port}", tls.pinned(ca or authority.pem))
+        yield WebsocketGateway(lambda: line, 5.0)
 
 
 async def test_session_greets_and_yields_serials_until_the_line_breaks(

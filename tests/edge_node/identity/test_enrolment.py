@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from edge_node.identity.registrar import Enrolled, Registrar
 from protocols.invite import Invite
 from tests.edge_node.support.authority import TestAuthority
 
+ROOT = b"the metadata from which trust starts"
+
 
 class SimulatedRegistrar:
     """A coordinator at one address; ``signer`` may be somebody else."""
@@ -23,12 +26,16 @@ class SimulatedRegistrar:
         self.url = url
         self.authority = self.signer = authority
         self.gone = self.refuses = False
+        self.offered_root = ROOT
         self.enrolments = 0
 
     async def ca_pem(self) -> str:
         if self.gone:
             raise UnreachableError("edge.coordinator_unreachable", url=self.url)
         return self.authority.pem
+
+    async def root(self) -> bytes:
+        return self.offered_root
 
     @asynccontextmanager
     async def trusting(self, ca_pem: str) -> AsyncIterator[Registrar]:
@@ -40,11 +47,17 @@ class SimulatedRegistrar:
         if self.refuses:
             raise EdgeError("edge.coordinator_refused", reason="used", advice="ask again")
         node = f"node-{self.enrolments}"
-        return Enrolled(node, self.signer.sign_request(csr_pem), "Coordinator", "wss://127.0.0.1:2")
+        return Enrolled(node, self.signer.sign_request(csr_pem), "Coordinator", "wss://127.0.0.1:2", ("pilot",))
 
 
 def invite(authority: TestAuthority) -> Invite:
-    return Invite(("https://127.0.0.1:1", "https://127.0.0.1:2"), authority.fingerprint, "token")
+    return Invite(
+        ("https://127.0.0.1:1", "https://127.0.0.1:2"),
+        authority.fingerprint,
+        "token",
+        hashlib.sha256(ROOT).hexdigest(),
+        7,
+    )
 
 
 async def test_join_keeps_a_usable_identity(authority: TestAuthority, tmp_path: Path) -> None:

@@ -29,7 +29,9 @@ class TestAuthority:
         self.pem = self._certificate.public_bytes(serialization.Encoding.PEM).decode()
         self.fingerprint = ca_fingerprint(self.pem)
 
-    def _sign(self, name: str, key: ec.EllipticCurvePublicKey, *, ca: bool = False, dns: str = "") -> x509.Certificate:
+    def _sign(
+        self, name: str, key: ec.EllipticCurvePublicKey, *, ca: bool = False, dns: str = "", days: float = 800
+    ) -> x509.Certificate:
         now = datetime.now(UTC)
         builder = (
             x509.CertificateBuilder()
@@ -38,18 +40,18 @@ class TestAuthority:
             .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=10))
+            .not_valid_after(now + timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         )
         if dns:
             builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(dns)]), critical=False)
         return builder.sign(self._key, hashes.SHA256())
 
-    def sign_request(self, csr_pem: str) -> str:
+    def sign_request(self, csr_pem: str, days: float = 400) -> str:
         """A node's certificate."""
         key = x509.load_pem_x509_csr(csr_pem.encode()).public_key()
         assert isinstance(key, ec.EllipticCurvePublicKey)
-        return self._sign("node", key).public_bytes(serialization.Encoding.PEM).decode()
+        return self._sign("node", key, days=days).public_bytes(serialization.Encoding.PEM).decode()
 
     def server_context(self, folder: Path, dns: str = "coordinator.medmesh") -> ssl.SSLContext:
         """A server's TLS with a fresh certificate."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +17,25 @@ from edge_node.activation.pull import Puller
 from edge_node.cache.artifacts import ArtifactCache
 from edge_node.cache.lock import exclusive
 from edge_node.cache.store import CacheStore
-from edge_node.errors import UnreachableError
+from edge_node.errors import AbsentError, UnreachableError
+from edge_node.identity.anchor import Anchor
 from edge_node.knowledge.replica import ReplicaUpdater
-from edge_node.transfer.catalogue import Catalogue, CatalogueRelease
-from edge_node.transfer.feed import CatalogueCache, CatalogueFeed
 from edge_node.transfer.fetcher import ArtifactFetcher, Source
-from protocols.artifacts import canonical_json
+from edge_node.trust.feed import CatalogueFeed
+from edge_node.trust.standing import Standing, standing
 from protocols.manifest import ReleaseManifest
 from protocols.pipeline import Tensors
 from tests.edge_node.support.releases import Simulator
 from tests.edge_node.support.sources import SimulatedSource
 
-NOW = datetime(2026, 2, 1, 8, 30, tzinfo=UTC)
+NODE = "0123456789abcdef"
+COORDINATOR = "a" * 64
+_BLOCK = 1000
+
+
+def now() -> datetime:
+    """The machine's clock, which a test may turn."""
+    return datetime.now(UTC)
 
 
 class ColourRunner:
@@ -45,17 +53,29 @@ class ColourRunner:
         return np.array([4 * (red - blue) + self.bias, 4 * (blue - red)], dtype=np.float32)
 
 
+Attack = Callable[[str, bytes | None], bytes | None]
+
+
 class SimulatedOrigin:
-    """The simulator's catalogue; ``gone`` is a coordinator that does not answer."""
+    """The simulator's signed repository; ``gone`` is a coordinator that does not answer, ``attack`` one on the way."""
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
         self.gone = False
+        self.attack: Attack = lambda _, data: data
+        self.sent = 0
+        self.asked: list[str] = []
 
-    async def catalogue(self) -> bytes:
+    async def published(self, path: str) -> AsyncGenerator[bytes, None]:
+        self.asked.append(path)
         if self.gone:
             raise UnreachableError("edge.coordinator_unreachable", url="memory")
-        return canonical_json(self.simulator.catalogue())
+        data = self.attack(path, self.simulator.published(path))
+        if data is None:
+            raise AbsentError("edge.metadata_missing", path=path)
+        for start in range(0, len(data), _BLOCK):
+            self.sent += len(data[start : start + _BLOCK])
+            yield data[start : start + _BLOCK]
 
 
 @dataclass
@@ -74,13 +94,23 @@ class Node:
     replica: ReplicaUpdater
     runner: ColourRunner
     root: Path
-
-    def listed(self, name: str) -> CatalogueRelease:
-        releases = Catalogue.from_bytes(canonical_json(self.simulator.catalogue())).releases
-        return next(r for r in releases if r.name == name)
+    anchor: Anchor
 
     async def active(self) -> list[str]:
         return [r.name for r in await self.store.installed() if r.active]
+
+    async def pull(self, disease: str = "malaria", model: str | None = None) -> bool:
+        """Refresh and pull; whether it was cached."""
+        snapshot = await self.feed.refresh()
+        release = self.puller.choose(snapshot, disease, model)
+        return (await self.puller.pull(snapshot, release, lambda _: None)).already_cached
+
+    async def sync(self) -> list[str]:
+        """Refresh and switch; what was switched to."""
+        return [r.name for r in await self.puller.update_installed(await self.feed.refresh())]
+
+    async def standing(self) -> Standing:
+        return standing(self.anchor, await self.store.trust(self.anchor.coordinator), now())
 
 
 async def no_sleep(_: float) -> None:
@@ -89,14 +119,30 @@ async def no_sleep(_: float) -> None:
 
 @asynccontextmanager
 async def running(
-    simulator: Simulator, root: Path, sources: Callable[[SimulatedSource], list[Source]] = lambda s: [s]
+    simulator: Simulator,
+    root: Path,
+    sources: Callable[[SimulatedSource], list[Source]] = lambda s: [s],
+    **anchored: Any,
 ) -> AsyncIterator[Node]:
+    """``anchored`` changes what the node was told when it joined."""
+    anchor = replace(Anchor(COORDINATOR, now() - timedelta(days=1), 0, NODE, frozenset()), **anchored)
     async with CacheStore.open(root / "cache" / "index.sqlite") as store:
         cache = ArtifactCache(root / "cache", store)
         source, origin, runner = SimulatedSource(simulator.artifact), SimulatedOrigin(simulator), ColourRunner()
         fetcher = ArtifactFetcher(cache, sources(source), no_sleep)
-        installer = Installer(store, cache, fetcher, lambda _: runner, "0.1.0", lambda: NOW)
+        installer = Installer(store, cache, fetcher, lambda _: runner, "0.1.0", anchor.coordinator, now)
         replica = ReplicaUpdater(root / "kb.sqlite", store, cache, fetcher)
-        feed = CatalogueFeed([origin], CatalogueCache(root / "catalogue.json", "a" * 64), lambda: NOW)
-        puller = Puller(feed, store, cache, installer, replica, lambda: exclusive(root / "lock"))
-        yield Node(simulator, origin, source, store, cache, fetcher, installer, feed, puller, replica, runner, root)
+        feed = CatalogueFeed(
+            [origin],
+            root / "trust",
+            simulator.repository.first_root,
+            anchor,
+            store,
+            cache,
+            lambda: exclusive(root / "trust.lock"),
+            now,
+        )
+        puller = Puller(feed, store, cache, installer, replica, lambda: exclusive(root / "lock"), now)
+        yield Node(
+            simulator, origin, source, store, cache, fetcher, installer, feed, puller, replica, runner, root, anchor
+        )

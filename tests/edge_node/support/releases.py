@@ -1,4 +1,4 @@
-"""Releases made up in memory: two tiny real TFLite stages, a manifest that fits them, and the catalogue that lists it.
+"""Releases made up in memory: two tiny real TFLite stages, a manifest that fits them, and the coordinator that signs it.
 
 ``data/mean_trunk.tflite`` gives the mean of each colour channel of a 32-pixel image as ``mixed7_avg``;
 ``data/red_or_blue_head.tflite`` turns that into logits 4 (red - blue) and 4 (blue - red).
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from protocols.artifacts import Artifact
+from protocols.artifacts import Artifact, canonical_json
 from protocols.imaging import InputSpec
 from protocols.manifest import (
     Backbone,
@@ -25,6 +25,8 @@ from protocols.manifest import (
     ReleaseManifest,
     Stage,
 )
+from protocols.trust import ModelRollout, Offer, Revocation, Rollout
+from tests.edge_node.support.repository import Repository
 
 DATA = Path(__file__).parent.parent / "data"
 TRUNK = (DATA / "mean_trunk.tflite").read_bytes()
@@ -55,23 +57,10 @@ class Release:
 
     manifest: ReleaseManifest
     files: dict[str, bytes]
-    signer: str = "Simulated hospital"
 
     @property
     def manifest_bytes(self) -> bytes:
         return self.manifest.to_bytes()
-
-    def listed(self) -> dict[str, Any]:
-        manifest = Artifact.of("manifest", self.manifest_bytes)
-        return {
-            "release": self.manifest.name,
-            "disease": self.manifest.disease,
-            "model": self.manifest.model,
-            "version": self.manifest.version,
-            "manifest": {"sha256": manifest.sha256, "size": manifest.size_bytes},
-            "signer": self.signer,
-            "artifacts": [a.document() for a in self.manifest.artifacts],
-        }
 
 
 def make_release(
@@ -112,31 +101,86 @@ def make_release(
 
 @dataclass
 class Simulator:
-    """A coordinator's published state: it publishes, withdraws, lies and loses things in memory."""
+    """A coordinator's published state: it publishes, pauses, revokes, lies and loses things in memory.
+
+    The signed repository follows the fields whenever a node looks; ``frozen`` serves a former state instead.
+    """
 
     releases: list[Release] = field(default_factory=list)
     knowledge: tuple[bytes, str] | None = None
     serial: int = 1
     node_url: str = "wss://127.0.0.1:1"
+    threshold: int = 1
+    offers: dict[str, tuple[Offer, ...]] = field(default_factory=dict)  # by model; else every version, newest first
+    paused: set[str] = field(default_factory=set)
+    revoked: dict[str, str] = field(default_factory=dict)
+    revoked_nodes: list[str] = field(default_factory=list)
     replaced: dict[str, bytes] = field(default_factory=dict)  # what is sent instead of an artifact
     missing: set[str] = field(default_factory=set)
+    frozen: dict[str, bytes] | None = None
+    dishonest: set[str] = field(default_factory=set)  # releases that the approvers never sign
+
+    def __post_init__(self) -> None:
+        self.repository = Repository(self.threshold)
+        self._rollout = b""
+        self._manifests: dict[str, bytes] = {}
+        self._knowledge: list[bytes] = []
 
     def publish(self, *releases: Release) -> None:
         self.releases += releases
-        self.serial += 1
 
-    def catalogue(self) -> dict[str, Any]:
-        knowledge = None
-        if self.knowledge is not None:
-            artifact = Artifact.of("kb", self.knowledge[0])
-            knowledge = {"sha256": artifact.sha256, "size": artifact.size_bytes, "version": self.knowledge[1]}
-        return {
-            "serial": self.serial,
-            "coordinator": "Simulated coordinator",
-            "node_url": self.node_url,
-            "kb": knowledge,
-            "releases": [release.listed() for release in self.releases],
-        }
+    def rollout(self) -> Rollout:
+        versions: dict[tuple[str, str], list[int]] = {}
+        for release in self.releases:
+            key = (release.manifest.disease, release.manifest.model)
+            versions.setdefault(key, []).append(release.manifest.version)
+        models = tuple(
+            ModelRollout(
+                disease,
+                model,
+                self.offers.get(model, tuple(Offer(f"{model}@{v}", 100) for v in sorted(numbers, reverse=True))),
+                model in self.paused,
+            )
+            for (disease, model), numbers in versions.items()
+        )
+        return Rollout(
+            serial=self.serial,
+            coordinator="Simulated coordinator",
+            knowledge=f"kb@{len(self._knowledge)}" if self.knowledge else None,
+            models=models,
+            revoked=tuple(Revocation(*item) for item in self.revoked.items()),
+            revoked_nodes=tuple(self.revoked_nodes),
+        )
+
+    def update(self) -> None:
+        """Bring the repository up to the fields."""
+        for release in self.releases:
+            name, data = release.manifest.name, release.manifest_bytes
+            if name not in self.dishonest and self._manifests.get(name) != data:
+                self.repository.approve(release.manifest.disease, name, data)
+                self._manifests[name] = data
+        if self.knowledge is not None and self._describe(self.knowledge) not in self._knowledge[-1:]:
+            self._knowledge.append(self._describe(self.knowledge))
+            self.repository.approve("kb", f"kb@{len(self._knowledge)}", self._knowledge[-1])
+        if self.rollout().to_bytes() != self._rollout:
+            if self._rollout:
+                self.serial += 1
+            self._rollout = self.rollout().to_bytes()
+            self.repository.set_rollout(self._rollout)
+            self.repository.publish()
+
+    @staticmethod
+    def _describe(knowledge: tuple[bytes, str]) -> bytes:
+        artifact = Artifact.of("kb", knowledge[0])
+        return canonical_json({"format": "medmesh.kb/1", "version": knowledge[1], "artifact": artifact.document()})
+
+    def published(self, path: str) -> bytes | None:
+        """A file of the signed repository; None: not found."""
+        if self.frozen is not None:
+            return self.frozen.get(path)
+        if path.endswith("timestamp.json"):
+            self.update()
+        return self.repository.files.get(path)
 
     def artifact(self, sha256: str) -> bytes | None:
         """What is sent for a digest; None: not found."""
@@ -146,7 +190,7 @@ class Simulator:
             return self.replaced[sha256]
         held: dict[str, bytes] = {}
         for release in self.releases:
-            held |= {**release.files, Artifact.of("manifest", release.manifest_bytes).sha256: release.manifest_bytes}
+            held |= release.files
         if self.knowledge is not None:
             held[Artifact.of("kb", self.knowledge[0]).sha256] = self.knowledge[0]
         return held.get(sha256)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import threading
 import time
@@ -11,8 +13,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from protocols.invite import Invite
 from tests.edge_node.support.authority import TestAuthority
+from tests.edge_node.support.node import NODE
 from tests.edge_node.support.releases import Simulator
 
 _BLOCK = 16 * 1024
@@ -29,19 +37,28 @@ class CoordinatorServer:
         self.ca_pem = authority.pem
         self.entries: dict[str, Any] = {}
         self.kb_version = "online-1"
+        self.root: bytes | None = None  # offered instead of the real one
+        self.certificate_days = 400.0
+        self.node_key: Any = None
         self.requests: list[tuple[str, str | None]] = []  # path, Range
         self.pause_s = 0.0  # between blocks of an artifact
         self.answer_delay_s = 0.0
 
     @property
     def invite(self) -> str:
-        return Invite((self.url,), self.authority.fingerprint, self.token).encode()
+        root = hashlib.sha256(self.simulator.repository.first_root).hexdigest()
+        return Invite((self.url,), self.authority.fingerprint, self.token, root, self.simulator.serial).encode()
 
     def get(self, path: str) -> tuple[int, bytes]:
         if path == "/v1/ca.pem":
             return 200, self.ca_pem.encode()
-        if path == "/v1/catalogue":
-            return 200, json.dumps(self.simulator.catalogue()).encode()
+        if path == "/v1/root.json":
+            return 200, self.root or self.simulator.repository.first_root
+        if path == "/v1/status":
+            return 200, json.dumps({"node_url": self.simulator.node_url, "serial": self.simulator.serial}).encode()
+        if path.startswith("/v1/tuf/"):
+            data = self.simulator.published(path.removeprefix("/v1/tuf/"))
+            return (404, _error("none")) if data is None else (200, data)
         if path.startswith("/v1/artifacts/"):
             data = self.simulator.artifact(path.removeprefix("/v1/artifacts/"))
             return (404, _error("none")) if data is None else (200, data)
@@ -54,13 +71,25 @@ class CoordinatorServer:
     def enrol(self, request: dict[str, str]) -> tuple[int, bytes]:
         if request["token"] != self.token:
             return 403, _error("The invite was used before.")
+        self.node_key = x509.load_pem_x509_csr(request["csr"].encode()).public_key()
         answer = {
-            "node": "node-1",
-            "certificate": self.authority.sign_request(request["csr"]),
+            "node": NODE,
+            "groups": ["pilot"],
+            "certificate": self.authority.sign_request(request["csr"], self.certificate_days),
             "coordinator": "Simulated coordinator",
             "node_url": self.simulator.node_url,
         }
         return 200, json.dumps(answer).encode()
+
+    def renew(self, request: dict[str, str]) -> tuple[int, bytes]:
+        signature, csr = base64.b64decode(request["signature"]), request["csr"].encode()
+        try:
+            self.node_key.verify(signature, csr, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature:
+            return 403, _error("Not this node.")
+        if request["node"] != NODE or NODE in self.simulator.revoked_nodes:
+            return 403, _error("The node is revoked.")
+        return 200, json.dumps({"certificate": self.authority.sign_request(request["csr"])}).encode()
 
 
 def _error(message: str) -> bytes:
@@ -89,7 +118,8 @@ def serving(simulator: Simulator, authority: TestAuthority, folder: Path) -> Ite
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            self._send(*server.enrol(json.loads(body)), {})
+            answer = server.enrol if self.path == "/v1/enrol" else server.renew
+            self._send(*answer(json.loads(body)), {})
 
         def _send(self, status: int, data: bytes, headers: dict[str, str]) -> None:
             self.send_response(status)
