@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from coordinator.releases import keys
 from coordinator.releases.lifecycle import Releases
 from coordinator.releases.models import Models
 from coordinator.releases.repository import Repository
+from coordinator.store.blobs import write_atomically
 from coordinator.store.database import Database
 from protocols.trust import Rollout
 
@@ -61,6 +63,7 @@ async def initialise(root: Path, config: Config) -> None:
     roots = [keys.create(home.keys / f"root-{n}.pem") for n in range(1, min(config.approvals, 2) + 1)]
     online = keys.create(home.keys / "online.pem")
     local = [keys.create(home.keys / "approver-1.pem").public_key] if config.approvals == 1 else []
+    write_atomically(home.keys / "approvers.json", json.dumps({k.keyid: "local" for k in local}).encode())
     empty = Rollout(0, config.name, None, ())
     Repository(home.repository).create(roots, online, list(local), config.approvals, empty, utc_now())
     database = Database.connect(f"sqlite+aiosqlite:///{home.database}")
