@@ -19,8 +19,6 @@ class Config:
     name: str  # shown to nodes
     approvals: int  # people who must approve a release
     database: str = ""  # SQLAlchemy async URL; empty: SQLite in the home
-    max_upload_mb: int = 2048
-    max_image_megapixels: int = 40
 
     def save(self, path: Path) -> None:
         """Write the file whole."""

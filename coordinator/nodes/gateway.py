@@ -26,7 +26,7 @@ Serial = Callable[[], Awaitable[int]]
 
 
 class Gateway:
-    """Keeps one connection a node and sends each a notice when the catalogue's serial rises."""
+    """Keeps one connection a node and sends each a notice when the rollout document's serial rises."""
 
     def __init__(self, node_of: NodeOf, serial: Serial) -> None:
         self._node_of = node_of
@@ -90,7 +90,7 @@ class Gateway:
             try:
                 serial = await self._serial()
             except Exception:
-                _log.exception("reading the catalogue's serial failed; trying again")
+                _log.exception("reading the rollout document's serial failed; trying again")
                 continue
             if told is not None and serial != told:
                 broadcast(self._nodes, encode(CatalogueNotice(serial)))
