@@ -174,6 +174,8 @@ class Puller:
         listed = {artifact.sha256 for release in snapshot.catalogue.releases for artifact in release.files}
         if snapshot.catalogue.knowledge is not None:
             listed.add(snapshot.catalogue.knowledge.artifact.sha256)
+        if (replica := await self._replica.base()) is not None:
+            listed.add(replica)
         await self._cache.sweep(listed)
 
     async def _knowledge(self, snapshot: Snapshot) -> tuple[bool, MedMeshError | None]:

@@ -217,9 +217,7 @@ class CacheStore:
         self, coordinator: str, releases: Sequence[CatalogueRelease], knowledge: KnowledgeReference | None
     ) -> None:
         """Keep the approved releases and the replica that the list names now."""
-        described = None
-        if knowledge is not None:
-            described = json.dumps({"artifact": knowledge.artifact.document(), "version": knowledge.version})
+        described = None if knowledge is None else json.dumps(knowledge.document())
         async with self._transaction():
             await self._run("DELETE FROM listed WHERE coordinator = ?", (coordinator,))
             for r in releases:
@@ -235,8 +233,7 @@ class CacheStore:
         rows = await self._rows("SELECT knowledge FROM trust WHERE coordinator = ?", (coordinator,))
         if not rows or rows[0][0] is None:
             return None
-        document = json.loads(rows[0][0])
-        return KnowledgeReference(Artifact.from_document(document["artifact"]), document["version"])
+        return KnowledgeReference.from_document(json.loads(rows[0][0]))
 
     async def add_event(self, code: str, subject: str, message: str, now: datetime) -> None:
         """Note a failure for the coordinator to hear of; one that happens again is counted."""

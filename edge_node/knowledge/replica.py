@@ -15,6 +15,7 @@ from edge_node.cache.store import CacheStore
 from edge_node.errors import EdgeError
 from edge_node.knowledge.lookup import Answer
 from edge_node.trust.catalogue import KnowledgeReference
+from protocols.errors import MedMeshError
 from protocols.artifacts import Artifact
 
 _NOTE = "kb_sha256"
@@ -72,12 +73,35 @@ class ReplicaUpdater:
         """
         if published is None or await self.is_current(published):
             return False
-        await self._fetcher.fetch(published.artifact)
+        if not await self._patched(published):
+            await self._fetcher.fetch(published.artifact)
         data = self._cache.path(published.artifact.sha256).read_bytes()
         entries = await asyncio.to_thread(replica_format.read, data)
         async with await KnowledgeBase.open(self._path) as knowledge:
             await knowledge.replace_all(entries)
         await self._store.set_note(_NOTE, published.artifact.sha256)
+        return True
+
+    async def base(self) -> str | None:
+        """The digest of the replica in use, whose file the next patch starts from."""
+        return await self._store.note(_NOTE)
+
+    async def _patched(self, published: KnowledgeReference) -> bool:
+        """Make the published file from the one in use and a patch; False where that cannot be done."""
+        base = await self.base()
+        patch = published.patches.get(base or "")
+        if base is None or patch is None or self._cache.held_bytes(published.artifact):
+            return False
+        try:
+            old = self._cache.path(base).read_bytes()
+            await self._fetcher.fetch(patch)
+            change = self._cache.path(patch.sha256).read_bytes()
+            data = await asyncio.to_thread(replica_format.apply_patch, old, change)
+            with self._cache.partial(published.artifact) as partial:
+                partial.append(data)
+                await self._cache.accept(published.artifact, partial)
+        except (OSError, MedMeshError):  # whatever is wrong with a patch, the whole file does not need it
+            return False
         return True
 
     async def is_current(self, published: KnowledgeReference) -> bool:

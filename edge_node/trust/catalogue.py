@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edge_node.errors import ReleaseRefusedError
@@ -42,10 +42,39 @@ class CatalogueRelease:
 
 @dataclass(frozen=True)
 class KnowledgeReference:
-    """The replica of the disease knowledge base that the approvers released."""
+    """The replica of the disease knowledge base that the approvers released.
+
+    Attributes:
+        artifact: the whole replica.
+        version: of its content.
+        patches: by the digest of an earlier replica, what turns that one into ``artifact``.
+    """
 
     artifact: Artifact
     version: str
+    patches: Mapping[str, Artifact] = field(default_factory=dict)
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> KnowledgeReference:
+        """Read one from JSON.
+
+        Raises:
+            ProtocolError: ``manifest.malformed``.
+        """
+        try:
+            artifact, version = Artifact.from_document(document["artifact"]), document["version"]
+            patches = {p["from"]: Artifact.from_document(p) for p in document.get("patches", [])}
+            fits = artifact.role == KNOWLEDGE and artifact.size_bytes <= MAX_REPLICA_BYTES
+            if not fits or not isinstance(version, str) or not 0 < len(version) <= 80 or not version.isprintable():
+                raise ValueError
+        except (ValueError, KeyError, TypeError, ProtocolError) as error:
+            raise ProtocolError("manifest.malformed", field="kb") from error
+        return cls(artifact, version, patches)
+
+    def document(self) -> dict[str, Any]:
+        """The JSON form."""
+        patches = [{"from": base, **artifact.document()} for base, artifact in self.patches.items()]
+        return {"artifact": self.artifact.document(), "version": self.version, "patches": patches}
 
 
 @dataclass(frozen=True)
@@ -125,16 +154,12 @@ def read_knowledge(data: bytes) -> KnowledgeReference:
         ProtocolError: ``manifest.malformed``.
     """
     try:
-        document: dict[str, Any] = json.loads(data)
-        artifact, version = Artifact.from_document(document["artifact"]), document["version"]
-        fits = document["format"] == _KNOWLEDGE_FORMAT and artifact.role == KNOWLEDGE
-        if not fits or artifact.size_bytes > MAX_REPLICA_BYTES:
-            raise ValueError
-        if not isinstance(version, str) or not 0 < len(version) <= 80 or not version.isprintable():
-            raise ValueError
-    except (ValueError, KeyError, TypeError, RecursionError, ProtocolError) as error:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
         raise ProtocolError("manifest.malformed", field="kb") from error
-    return KnowledgeReference(artifact, version)
+    if not isinstance(document, dict) or document.get("format") != _KNOWLEDGE_FORMAT:
+        raise ProtocolError("manifest.malformed", field="kb")
+    return KnowledgeReference.from_document(document)
 
 
 def newest_offer(model: ModelRollout) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from disease_kb import replica
 from protocols.artifacts import Artifact, canonical_json
 from protocols.imaging import InputSpec
 from protocols.manifest import (
@@ -108,6 +109,7 @@ class Simulator:
 
     releases: list[Release] = field(default_factory=list)
     knowledge: tuple[bytes, str] | None = None
+    former_knowledge: list[bytes] = field(default_factory=list)  # replicas that patches are offered from
     serial: int = 1
     node_url: str = "wss://127.0.0.1:1"
     threshold: int = 1
@@ -169,10 +171,20 @@ class Simulator:
             self.repository.set_rollout(self._rollout)
             self.repository.publish()
 
-    @staticmethod
-    def _describe(knowledge: tuple[bytes, str]) -> bytes:
+    def _describe(self, knowledge: tuple[bytes, str]) -> bytes:
         artifact = Artifact.of("kb", knowledge[0])
-        return canonical_json({"format": "medmesh.kb/1", "version": knowledge[1], "artifact": artifact.document()})
+        patches = [
+            {"from": Artifact.of("kb", old).sha256, **Artifact.of("kb-patch", change).document()}
+            for old, change in self._patches()
+        ]
+        return canonical_json(
+            {"format": "medmesh.kb/1", "version": knowledge[1], "artifact": artifact.document(), "patches": patches}
+        )
+
+    def _patches(self) -> list[tuple[bytes, bytes]]:
+        if self.knowledge is None:
+            return []
+        return [(old, replica.patch(old, self.knowledge[0])) for old in self.former_knowledge]
 
     def published(self, path: str) -> bytes | None:
         """A file of the signed repository; None: not found."""
@@ -193,4 +205,5 @@ class Simulator:
             held |= release.files
         if self.knowledge is not None:
             held[Artifact.of("kb", self.knowledge[0]).sha256] = self.knowledge[0]
+        held |= {Artifact.of("kb-patch", change).sha256: change for _, change in self._patches()}
         return held.get(sha256)
