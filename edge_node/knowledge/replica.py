@@ -15,8 +15,8 @@ from edge_node.cache.store import CacheStore
 from edge_node.errors import EdgeError
 from edge_node.knowledge.lookup import Answer
 from edge_node.trust.catalogue import KnowledgeReference
-from protocols.errors import MedMeshError
 from protocols.artifacts import Artifact
+from protocols.errors import MedMeshError
 
 _NOTE = "kb_sha256"
 
