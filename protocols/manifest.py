@@ -76,20 +76,44 @@ class Calibration:
         coverage: stated probability that the prediction set holds the true label.
         thresholds: per label, the highest nonconformity (1 - score) that stays in the set (class-conditional split
             conformal prediction; Vovk 2012, Sadinle et al. 2019).
+        bias: per label, added to the logits after the temperature; moved by recalibration at another site (bias-corrected
+            temperature scaling, Alexandari et al. 2020), else 0.
     """
 
     temperature: float
     coverage: float
     thresholds: tuple[float, ...]
+    bias: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class QualityLimits:
-    """Bounds of ``imaging.Quality`` outside which an image is called poor; from the training images."""
+    """Bounds of ``imaging.Quality`` outside which an image is called poor; from training images and degraded copies."""
 
     sharpness_min: float
     exposure_min: float
     exposure_max: float
+    highlight_min: float
+    clipped_max: float
+
+
+@dataclass(frozen=True)
+class NoveltyLimits:
+    """How to tell what the model does not know. Limits are of ``novelty.Residuals``.
+
+    Attributes:
+        sha256: the artifact with the statistics.
+        inputs: the trunk's pooled outputs that it reads, in order.
+        familiar: the highest appearance residual of a picture like the training images.
+        foreign: the highest of a strongly altered view of one; above it is another kind of image.
+        layout: the highest layout residual of a picture like the training images.
+    """
+
+    sha256: str
+    inputs: tuple[str, ...]
+    familiar: float
+    foreign: float
+    layout: float
 
 
 @dataclass(frozen=True)
@@ -115,6 +139,7 @@ class ReleaseManifest:
     labels: tuple[Label, ...]
     calibration: Calibration
     quality: QualityLimits
+    novelty: NoveltyLimits | None  # None: a model brought ready-trained, which cannot tell what it does not know
     golden: Golden
     backbone: Backbone | None  # None: a model brought ready-trained
     unmapped_reason: str | None = None
@@ -148,12 +173,10 @@ class ReleaseManifest:
                 "temperature": self.calibration.temperature,
                 "coverage": self.calibration.coverage,
                 "thresholds": list(self.calibration.thresholds),
+                "bias": list(self.calibration.bias),
             },
-            "quality": {
-                "sharpness_min": self.quality.sharpness_min,
-                "exposure_min": self.quality.exposure_min,
-                "exposure_max": self.quality.exposure_max,
-            },
+            "quality": vars(self.quality),
+            "novelty": None if self.novelty is None else {**vars(self.novelty), "inputs": list(self.novelty.inputs)},
             "golden": {"sha256": self.golden.sha256, "scores": [list(row) for row in self.golden.scores]},
             "backbone": None if self.backbone is None else vars(self.backbone),
             "unmapped_reason": self.unmapped_reason,
@@ -222,12 +245,15 @@ class _Reader:
             temperature=_number(calibration["temperature"], 1e-3, 1e3),
             coverage=_number(calibration["coverage"], 0.0, 1.0),
             thresholds=tuple(_number(x, 0.0, 1.0) for x in _list(calibration["thresholds"], count, count)),
+            bias=tuple(_number(x, -100.0, 100.0) for x in _list(calibration["bias"], count, count)),
         )
         self._field = "quality"
         read_quality = QualityLimits(
             _number(quality["sharpness_min"], 0.0, 1e6),
             _number(quality["exposure_min"], 0.0, 1.0),
             _number(quality["exposure_max"], 0.0, 1.0),
+            _number(quality["highlight_min"], 0.0, 1.0),
+            _number(quality["clipped_max"], 0.0, 1.0),
         )
         self._field = "golden"
         read_golden = Golden(
@@ -248,6 +274,7 @@ class _Reader:
             labels=labels,
             calibration=read_calibration,
             quality=read_quality,
+            novelty=_novelty(self._get("novelty")),
             golden=read_golden,
             backbone=_backbone(self._get("backbone")),
             unmapped_reason=None if self._get("unmapped_reason") is None else _text(self._get("unmapped_reason"), 500),
@@ -302,10 +329,24 @@ def _backbone(document: Any) -> Backbone | None:
     )
 
 
+def _novelty(document: Any) -> NoveltyLimits | None:
+    if document is None:
+        return None
+    return NoveltyLimits(
+        sha256=_require(document["sha256"], is_sha256),
+        inputs=tuple(_text(x, 60) for x in _list(document["inputs"], 1, 32)),
+        familiar=_number(document["familiar"], 0.0, 1e9),
+        foreign=_number(document["foreign"], 0.0, 1e9),
+        layout=_number(document["layout"], 0.0, 1e9),
+    )
+
+
 def _check_references(manifest: ReleaseManifest) -> None:
     """Every digest that the manifest uses must be one of its artifacts; no artifact is listed twice."""
     known = [a.sha256 for a in manifest.artifacts]
     used = [*(s.sha256 for s in manifest.stages), manifest.golden.sha256]
+    if manifest.novelty is not None:
+        used.append(manifest.novelty.sha256)
     if len(set(known)) != len(known) or not set(used) <= set(known):
         raise ProtocolError("manifest.malformed", field="artifacts")
     if manifest.stages[0].inputs or not all(s.inputs for s in manifest.stages[1:]):

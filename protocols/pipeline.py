@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from protocols.errors import ProtocolError
 from protocols.manifest import ReleaseManifest
+from protocols.novelty import NoveltyStatistics, Residuals
 
 LOGITS = "logits"
 Tensors = dict[str, NDArray[np.float32]]
@@ -61,6 +62,7 @@ class Pipelines:
         self._path_of = path_of
         self._threads = threads
         self._runners: dict[str, StageRunner] = {}
+        self._novelty: dict[str, NoveltyStatistics] = {}
 
     def logits(
         self, manifest: ReleaseManifest, pixels: NDArray[np.float32], memo: dict[str, Tensors]
@@ -75,29 +77,49 @@ class Pipelines:
         Raises:
             ProtocolError: ``stage.unusable`` or ``stage.wrong_output``.
         """
-        available: Tensors = {}
-        for stage in manifest.stages:
-            if not stage.inputs and stage.sha256 in memo:
-                available |= memo[stage.sha256]
-                continue
-            runner = self._runner(stage.sha256)
-            if stage.inputs:
-                if missing := [n for n in stage.inputs if n not in available]:
-                    raise ProtocolError("stage.wrong_output", wanted=missing[0])
-                output = runner.run({n: available[n] for n in stage.inputs})
-            else:
-                output = runner.run({next(iter(runner.inputs)): pixels})
-                memo[stage.sha256] = output
-            available |= output
+        available = dict(self.first_stage(manifest, pixels, memo))
+        for stage in manifest.stages[1:]:
+            available |= self._runner(stage.sha256).run(_pick(available, stage.inputs))
         result = available.get(LOGITS)
         if result is None or result.shape != (1, len(manifest.labels)) or not np.isfinite(result).all():
             raise ProtocolError("stage.wrong_output", wanted=f"{LOGITS} [1, {len(manifest.labels)}]")
         return np.asarray(result[0], dtype=np.float32)
 
+    def first_stage(self, manifest: ReleaseManifest, pixels: NDArray[np.float32], memo: dict[str, Tensors]) -> Tensors:
+        """The outputs of the stage that sees the image, from ``memo`` where it ran before."""
+        sha256 = manifest.stages[0].sha256
+        if sha256 not in memo:
+            runner = self._runner(sha256)
+            memo[sha256] = runner.run({next(iter(runner.inputs)): pixels})
+        return memo[sha256]
+
+    def residuals(
+        self, manifest: ReleaseManifest, pixels: NDArray[np.float32], memo: dict[str, Tensors]
+    ) -> Residuals | None:
+        """How unlike the training images the picture is; None where the model has no statistics. Arguments as ``logits``.
+
+        Raises:
+            ProtocolError: ``stage.*``, or ``manifest.malformed`` for a damaged artifact.
+        """
+        if manifest.novelty is None:
+            return None
+        sha256 = manifest.novelty.sha256
+        if sha256 not in self._novelty:
+            self._novelty[sha256] = NoveltyStatistics.from_bytes(self._path_of(sha256).read_bytes())
+        outputs = _pick(self.first_stage(manifest, pixels, memo), manifest.novelty.inputs)
+        features = np.concatenate([values.ravel() for values in outputs.values()])
+        return self._novelty[sha256].measure(features, pixels, manifest.input)
+
     def _runner(self, sha256: str) -> StageRunner:
         if sha256 not in self._runners:
             self._runners[sha256] = StageRunner(self._path_of(sha256), self._threads)
         return self._runners[sha256]
+
+
+def _pick(available: Tensors, names: tuple[str, ...]) -> Tensors:
+    if missing := [n for n in names if n not in available]:
+        raise ProtocolError("stage.wrong_output", wanted=missing[0])
+    return {n: available[n] for n in names}
 
 
 @contextmanager

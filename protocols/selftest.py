@@ -12,6 +12,7 @@ from PIL import Image
 from protocols.errors import ProtocolError
 from protocols.imaging import prepare
 from protocols.manifest import ReleaseManifest
+from protocols.novelty import Residuals
 from protocols.pipeline import Tensors
 from protocols.recognition import scores
 
@@ -26,6 +27,12 @@ class Runner(Protocol):
         self, manifest: ReleaseManifest, pixels: NDArray[np.float32], memo: dict[str, Tensors]
     ) -> NDArray[np.float32]:
         """Logits [labels] for prepared pixels; ``memo`` is shared by the releases that see the same pixels."""
+        ...
+
+    def residuals(
+        self, manifest: ReleaseManifest, pixels: NDArray[np.float32], memo: dict[str, Tensors]
+    ) -> Residuals | None:
+        """How unlike the training images they are; None where the release cannot tell."""
         ...
 
 
@@ -53,4 +60,4 @@ def golden_scores(manifest: ReleaseManifest, strip_png: bytes, runner: Runner) -
         ProtocolError: the strip is malformed or a stage cannot be run.
     """
     logits = [runner.logits(manifest, prepare(p, manifest.input), {}) for p in pictures(strip_png)]
-    return scores(np.array(logits), manifest.calibration.temperature)
+    return scores(np.array(logits), manifest.calibration)

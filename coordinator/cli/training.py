@@ -22,6 +22,7 @@ from protocols.manifest import Label
 _PARTS = {
     "backbone": ("Preparing the backbone", "准备主干网络"),
     "features": ("Computing features", "计算特征"),
+    "views": ("Computing features of altered views", "计算变化视图的特征"),
     "selection": ("Choosing taps by nested cross-validation", "嵌套交叉验证选择特征层"),
     "head": ("Making the head", "生成头部模型"),
 }
@@ -142,7 +143,7 @@ async def evaluate(
                         result.groups[i],
                         names[result.truth[i]],
                         names[int(row.argmax())],
-                        result.predictions[i].outcome,
+                        result.predictions[i].answer.outcome,
                     ]
                     + [f"{x:.6f}" for x in row]
                 )

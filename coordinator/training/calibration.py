@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from protocols.manifest import Calibration, QualityLimits
 from protocols.recognition import scores
 
 COVERAGE = 0.9
+_REFUSED = 0.004  # share of originals beyond each bound
+_CAUGHT = 0.98  # share of degraded copies that a bound should catch
+_TOWARDS = 0.25
 _TEMPERATURES = (math.log(0.05), math.log(20.0))
 
 
@@ -27,14 +31,26 @@ def calibrate(logits: NDArray[np.float32], truth: NDArray[np.int64], coverage: f
     images = np.arange(len(truth))
 
     def loss(log_temperature: float) -> float:
-        p = scores(logits, math.exp(log_temperature))[:, images, truth]
+        p = scores(logits, uncalibrated(logits.shape[2], math.exp(log_temperature)))[:, images, truth]
         return float(-np.log(np.clip(p, 1e-12, 1)).mean())
 
     temperature = math.exp(float(minimize_scalar(loss, bounds=_TEMPERATURES, method="bounded").x))
     # An image counts once, however often the cross-validation was repeated.
-    nonconformity = 1 - scores(logits, temperature)[:, images, truth].mean(axis=0)
-    thresholds = [_quantile(nonconformity[truth == c], coverage) for c in range(logits.shape[2])]
-    return Calibration(round(temperature, 6), coverage, tuple(round(t, 6) for t in thresholds))
+    plain = uncalibrated(logits.shape[2], round(temperature, 6))
+    nonconformity = 1 - scores(logits, plain)[:, images, truth].mean(axis=0)
+    return replace(plain, coverage=coverage, thresholds=thresholds(nonconformity, truth, logits.shape[2], coverage))
+
+
+def thresholds(
+    nonconformity: NDArray[np.float64], truth: NDArray[np.int64], classes: int, coverage: float
+) -> tuple[float, ...]:
+    """Class-conditional conformal thresholds for nonconformity [images] of the true labels."""
+    return tuple(round(_quantile(nonconformity[truth == c], coverage), 6) for c in range(classes))
+
+
+def uncalibrated(classes: int, temperature: float = 1.0) -> Calibration:
+    """Scores as the head gives them, every label in the set."""
+    return Calibration(temperature, 0.0, (1.0,) * classes, (0.0,) * classes)
 
 
 def _quantile(values: NDArray[np.float64], coverage: float) -> float:
@@ -43,13 +59,28 @@ def _quantile(values: NDArray[np.float64], coverage: float) -> float:
     return 1.0 if rank > len(values) else float(np.sort(values)[rank - 1])
 
 
-def quality_limits(measured: list[Quality]) -> QualityLimits:
-    """Bounds that nearly every training image passes with room to spare."""
-    sharpness = np.array([q.sharpness for q in measured])
-    exposure = np.array([q.exposure for q in measured])
-    low, high = np.percentile(exposure, (0.5, 99.5))
+def quality_limits(originals: list[Quality], degraded: list[dict[str, Quality]]) -> QualityLimits:
+    """Bounds that nearly every original passes; from there a little of the way towards the degraded copies.
+
+    Args:
+        originals: of the training images.
+        degraded: of degraded copies of some of them, by kind (``views.DEGRADED``).
+    """
+
+    def bound(measure: str, low: bool, kinds: tuple[str, ...]) -> float:
+        good = np.array([getattr(q, measure) for q in originals])
+        bad = np.array([getattr(copies[kind], measure) for copies in degraded for kind in kinds])
+        edge = float(np.quantile(good, _REFUSED if low else 1 - _REFUSED))
+        if not len(bad):
+            return edge
+        worst = float(np.quantile(bad, _CAUGHT if low else 1 - _CAUGHT))
+        apart = worst < edge if low else worst > edge
+        return round(edge + _TOWARDS * (worst - edge), 5) if apart else round(edge, 5)
+
     return QualityLimits(
-        sharpness_min=round(float(np.percentile(sharpness, 0.5)) / 2, 4),
-        exposure_min=round(float(low) / 2, 4),
-        exposure_max=round(1 - (1 - float(high)) / 2, 4),
+        sharpness_min=bound("sharpness", True, ("blurred",)),
+        exposure_min=bound("exposure", True, ("dark", "dark gamma")),
+        exposure_max=bound("exposure", False, ("bright", "washed out")),
+        highlight_min=bound("highlight", True, ("dark",)),
+        clipped_max=bound("clipped", False, ("bright",)),
     )

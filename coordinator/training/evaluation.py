@@ -20,10 +20,11 @@ from coordinator.intake.images import kept_copy
 from coordinator.intake.source import open_training_set
 from coordinator.store.blobs import FolderBlobs
 from coordinator.training import metrics
-from protocols.imaging import ImageError, measure_quality, open_image, prepare
+from protocols.imaging import ImageError, Quality, measure_quality, open_image, prepare
 from protocols.manifest import ReleaseManifest
-from protocols.pipeline import Pipelines
-from protocols.recognition import decide, prediction_set, quality_ok, scores
+from protocols.novelty import Residuals
+from protocols.pipeline import Pipelines, Tensors
+from protocols.recognition import Answer, answer
 
 
 @dataclass(frozen=True)
@@ -35,23 +36,23 @@ class _Task:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One image's answer; ``code`` is set where the image could not be read.
+    """One image's answer and what it was made from.
 
     ``sha256`` is that of the copy that the coordinator would keep, so that training images are recognised.
     """
 
-    scores: tuple[float, ...] = ()
-    outcome: str = ""
-    in_set: tuple[int, ...] = ()
-    code: str = ""
-    sha256: str = ""
+    answer: Answer
+    logits: NDArray[np.float32]
+    quality: Quality
+    residuals: Residuals | None
+    sha256: str
 
 
 _loaded: dict[bytes, tuple[ReleaseManifest, Pipelines]] = {}  # one a worker process
 
 
-def predict(task: _Task) -> Prediction:
-    """Answer for one image. Runs in a worker."""
+def predict(task: _Task) -> Prediction | str:
+    """Answer for one image; the error's code where it cannot be read. Runs in a worker."""
     if task.manifest not in _loaded:
         _loaded[task.manifest] = (
             ReleaseManifest.from_bytes(task.manifest),
@@ -63,11 +64,11 @@ def predict(task: _Task) -> Prediction:
             pixels = prepare(image, manifest.input)
         kept = hashlib.sha256(kept_copy(task.image)).hexdigest()
     except ImageError as error:
-        return Prediction(code=error.code)
-    good = quality_ok(measure_quality(pixels, manifest.input), manifest.quality)
-    row = scores(pipelines.logits(manifest, pixels, {}), manifest.calibration.temperature)
-    inside = prediction_set(row, manifest.calibration)
-    return Prediction(tuple(row.tolist()), decide(inside, good), tuple(inside), sha256=kept)
+        return error.code
+    memo: dict[str, Tensors] = {}
+    logits = pipelines.logits(manifest, pixels, memo)
+    quality, residuals = measure_quality(pixels, manifest.input), pipelines.residuals(manifest, pixels, memo)
+    return Prediction(answer(manifest, logits, quality, residuals), logits, quality, residuals, kept)
 
 
 @dataclass(frozen=True)
@@ -110,24 +111,24 @@ def evaluate(
         groups_file = groups_csv or found.groups_file
         groups = read_groups(groups_file, {m.name for m in found.members}, found.wrapper) if groups_file else {}
         tasks = [_Task(m.path, manifest.to_bytes(), artifacts) for m in found.members]
-        predictions = []
+        predictions: list[Prediction | str] = []
         for prediction in engine.map(predict, tasks):
             predictions.append(prediction)
             progress(len(predictions), len(tasks))
     pairs = list(zip(found.members, predictions, strict=True))
-    missing = [m.name for m, p in pairs if groups and not p.code and m.name not in groups]
+    usable = [(m, p) for m, p in pairs if not isinstance(p, str)]
+    missing = [m.name for m, _ in usable if groups and m.name not in groups]
     if missing:
         raise CoordinatorError("intake.groups_missing", count=len(missing), example=missing[0])
-    usable = [(m, p) for m, p in pairs if not p.code]
     if not usable:
         raise CoordinatorError("intake.no_classes", path=source.name, found=0)
     return Evaluation(
         files=[m.name for m, _ in usable],
         groups=np.array([groups.get(m.name, m.name) for m, _ in usable]),
         truth=np.array([names.index(m.label) for m, _ in usable], dtype=np.int64),
-        scores=np.array([p.scores for _, p in usable]),
+        scores=np.array([p.answer.scores for _, p in usable]),
         predictions=[p for _, p in usable],
-        rejected=[{"file": m.name, "code": p.code} for m, p in pairs if p.code],
+        rejected=[{"file": m.name, "code": p} for m, p in pairs if isinstance(p, str)],
         grouped=bool(groups),
     )
 
@@ -143,7 +144,8 @@ def document(manifest: ReleaseManifest, evaluation: Evaluation, trained_on: set[
     names = [x.label for x in manifest.labels]
     truth, predicted = evaluation.truth, evaluation.scores.argmax(axis=1)
     table = metrics.confusion(truth, predicted, len(names))
-    covered = [int(t) in p.in_set for t, p in zip(truth, evaluation.predictions, strict=True)]
+    answers = [p.answer for p in evaluation.predictions]
+    covered = [int(t) in a.in_set for t, a in zip(truth, answers, strict=True)]
     auc = metrics.auc_macro(truth, evaluation.scores)
     interval = metrics.balanced_accuracy_interval(truth, predicted, evaluation.groups, len(names))
     return {
@@ -161,9 +163,10 @@ def document(manifest: ReleaseManifest, evaluation: Evaluation, trained_on: set[
         "coverage": {
             "stated": manifest.calibration.coverage,
             "measured": round(float(np.mean(covered)), 4),
-            "mean_set_size": round(float(np.mean([len(p.in_set) for p in evaluation.predictions])), 4),
+            "mean_set_size": round(float(np.mean([len(a.in_set) for a in answers])), 4),
         },
-        "outcomes": dict(Counter(p.outcome for p in evaluation.predictions)),
+        "outcomes": dict(Counter(a.outcome for a in answers)),
+        "reasons": dict(Counter(reason for a in answers for reason in a.reasons)),
         "per_class": metrics.per_class(table, names),
         "confusion": {a: {b: int(table[i, j]) for j, b in enumerate(names)} for i, a in enumerate(names)},
     }

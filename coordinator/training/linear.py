@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
 MAX_RANK = 640
 _ITERATIONS = 400
@@ -44,9 +45,9 @@ class Projection:
         self._scale = np.maximum(spread, max(1e-3 * float(spread.max()), 1e-9)).astype(np.float32)
         standard = (features - self._mean) / self._scale
         gram = standard @ standard.T if len(features) <= features.shape[1] else standard.T @ standard
-        values, vectors = np.linalg.eigh(gram.astype(np.float64))
-        keep = (values > values[-1] * 1e-7) & (np.arange(len(values)) >= len(values) - MAX_RANK)
-        values, vectors = values[keep], vectors[:, keep]
+        values, vectors = eigh(gram, subset_by_index=(max(len(gram) - MAX_RANK, 0), len(gram) - 1))
+        keep = values > values[-1] * 1e-6
+        values, vectors = values[keep].astype(np.float64), vectors[:, keep].astype(np.float64)
         if len(features) <= features.shape[1]:
             self._axes = (standard.T @ (vectors / np.sqrt(values)).astype(np.float32)).astype(np.float32)
             self.coordinates: NDArray[np.float64] = vectors * np.sqrt(values)

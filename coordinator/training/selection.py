@@ -63,11 +63,15 @@ class Data:
         taps: name -> float32 [images, channels].
         labels: int64 [images], indices into the sorted class names.
         groups: str [images].
+        altered: name -> float32 [views, channels], views of some images; heads are fitted on them too, never tested.
+        source: int64 [views], the image that each view is of.
     """
 
     taps: dict[str, NDArray[np.float32]]
     labels: NDArray[np.int64]
     groups: NDArray[np.str_]
+    altered: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    source: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def features(self, tap_set: TapSet, rows: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
         """Concatenated taps [images, features]."""
@@ -154,6 +158,13 @@ def choose(data: Data, candidates: tuple[TapSet, ...]) -> Choice:
 
 
 def fit(data: Data, choice: Choice, rows: NDArray[np.bool_] | None = None) -> LinearHead:
-    """Fit the chosen head on ``rows`` (default: all images)."""
+    """Fit the chosen head on ``rows`` (default: all images) and the altered views of them."""
+    taps = choice.tap_set.taps
+    features = data.features(choice.tap_set, rows)
     labels = data.labels if rows is None else data.labels[rows]
-    return Projection(data.features(choice.tap_set, rows)).fit(labels, choice.strength)
+    if len(data.source):
+        views = np.ones(len(data.source), dtype=bool) if rows is None else rows[data.source]
+        seen = np.concatenate([data.altered[t][views] for t in taps], axis=1)
+        features = np.concatenate([features, seen])
+        labels = np.concatenate([labels, data.labels[data.source[views]]])
+    return Projection(features).fit(labels, choice.strength)

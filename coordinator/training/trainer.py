@@ -20,14 +20,15 @@ from coordinator.errors import CoordinatorError
 from coordinator.home import Home
 from coordinator.intake.datasets import Sample
 from coordinator.store.blobs import FolderBlobs
-from coordinator.training import convert, golden, metrics, selection
-from coordinator.training.calibration import calibrate, quality_limits
+from coordinator.training import convert, folds, golden, metrics, novelty, selection, views
+from coordinator.training.calibration import calibrate, quality_limits, uncalibrated
 from coordinator.training.features import Extraction, FeatureCache
 from coordinator.training.linear import LinearHead
 from coordinator.training.selection import CrossValidation, Data
 from coordinator.training.trunks import ReadyTrunk, Trunks
 from protocols.artifacts import Artifact
-from protocols.manifest import Golden, Label, ReleaseManifest, Stage
+from protocols.imaging import Quality
+from protocols.manifest import Calibration, Golden, Label, NoveltyLimits, ReleaseManifest, Stage
 from protocols.pipeline import LOGITS, Pipelines, StageRunner
 from protocols.recognition import scores
 from protocols.selftest import golden_scores
@@ -35,6 +36,8 @@ from protocols.selftest import golden_scores
 LEAST_IMAGES = 5
 USUAL_BUDGET_KB = 60
 LEAST_NODE_VERSION = "0.1.0"
+VIEWS = {"quick": (1, 800), "standard": (1, 4000), "full": (2, 8000)}  # views an image, at most so many images
+DEGRADED_IMAGES = 200
 PARITY_AGREEMENT = 0.998
 PARITY_SCORE = 0.02
 Effort = Literal["quick", "standard", "full"]
@@ -101,13 +104,10 @@ class Trainer:
             trunk = Trunks(self._home).make(plan.backbone)
             progress("backbone", 1, 1)
         with clock.part("features"):
-            extraction = FeatureCache(self._home.features).extract(
-                [(s.sha256, self._images.path(s.sha256)) for s in plan.samples],
-                trunk.trunk,
-                self._engine,
-                lambda done, total: progress("features", done, total),
-            )
-        data = as_data(plan, extraction)
+            extraction = self._extract(plan.samples, trunk, 0, progress, "features")
+        with clock.part("views"):
+            altered = self._altered(plan, trunk, progress)
+        data = as_data(plan, extraction, altered)
         candidates = within_budget(plan, data)
         with clock.part("selection"):
             validation = selection.cross_validate(
@@ -134,10 +134,38 @@ class Trainer:
             "metrics": manifest.metrics,
             "features_computed": extraction.computed,
             "features_cached": len(plan.samples) - extraction.computed,
+            "views": len(data.source),
             "seconds": clock.seconds,
             "artifacts": [a.document() for a in manifest.artifacts],
         }
         return Trained(manifest, document)
+
+    def _extract(
+        self, samples: list[Sample], trunk: ReadyTrunk, view: int, progress: Progress, part: str
+    ) -> Extraction:
+        return FeatureCache(self._home.features).extract(
+            [(s.sha256, self._images.path(s.sha256)) for s in samples],
+            trunk.trunk,
+            self._engine,
+            lambda done, total: progress(part, done, total),
+            view,
+        )
+
+    def _altered(self, plan: Plan, trunk: ReadyTrunk, progress: Progress) -> Altered:
+        """Features of altered views; of the images with the lowest digests where there are very many."""
+        count, most = VIEWS[plan.effort]
+        chosen = np.sort(np.argsort([s.sha256 for s in plan.samples], kind="stable")[:most])
+        samples = [plan.samples[i] for i in chosen]
+        found = [self._extract(samples, trunk, view, progress, "views") for view in range(1, count + 1)]
+        return Altered(
+            {tap: np.concatenate([f.taps[tap] for f in found]) for tap in found[0].taps}, np.tile(chosen, count)
+        )
+
+    def _degraded(self, samples: list[Sample], trunk: ReadyTrunk) -> list[dict[str, Quality]]:
+        """Quality of degraded copies of some images."""
+        step = -(-len(samples) // DEGRADED_IMAGES)
+        tasks = [(self._images.path(s.sha256), trunk.trunk.spec) for s in samples[::step]]
+        return list(self._engine.map(views.degraded_quality, tasks))
 
     def _encode_head(self, linear: LinearHead, taps: tuple[str, ...], data: Data) -> tuple[bytes, Encoding]:
         """Convert the head: int8 if it answers like the float head, else float16."""
@@ -164,8 +192,10 @@ class Trainer:
         validation: CrossValidation,
     ) -> ReleaseManifest:
         strip = golden.strip()
+        statistics, limits = know(data, extraction)
         head_artifact, golden_artifact = Artifact.of("head", head), Artifact.of("golden", strip)
-        for content in (head, strip):
+        novelty_artifact = Artifact.of("novelty", statistics)
+        for content in (head, strip, statistics):
             self._artifacts.put(content)
         calibration = calibrate(validation.nested, data.labels)
         manifest = ReleaseManifest(
@@ -175,14 +205,26 @@ class Trainer:
             created=plan.now.isoformat(timespec="seconds"),
             least_node_version=LEAST_NODE_VERSION,
             input=trunk.trunk.spec,
-            artifacts=(Artifact("trunk", trunk.trunk.sha256, trunk.size_bytes), head_artifact, golden_artifact),
+            artifacts=(
+                Artifact("trunk", trunk.trunk.sha256, trunk.size_bytes),
+                head_artifact,
+                novelty_artifact,
+                golden_artifact,
+            ),
             stages=(Stage(trunk.trunk.sha256), Stage(head_artifact.sha256, taps)),
             labels=tuple(plan.labels),
             calibration=calibration,
-            quality=quality_limits(extraction.quality),
+            quality=quality_limits(extraction.quality, self._degraded(plan.samples, trunk)),
+            novelty=NoveltyLimits(
+                novelty_artifact.sha256,
+                novelty.TAPS,
+                round(limits.familiar, 6),
+                round(limits.foreign, 6),
+                round(limits.layout, 6),
+            ),
             golden=Golden(golden_artifact.sha256, ((0.0,) * len(plan.labels),)),
             backbone=trunk.backbone,
-            metrics=figures(data, validation, calibration.temperature, [x.label for x in plan.labels]),
+            metrics=figures(data, validation, calibration, [x.label for x in plan.labels]),
             data={"dataset": plan.dataset, "images": len(plan.samples), "groups": len(set(data.groups.tolist()))},
         )
         expected = golden_scores(manifest, strip, Pipelines(self._artifacts.path))
@@ -208,19 +250,40 @@ def check_counts(samples: list[Sample]) -> None:
             raise CoordinatorError("train.too_few_images", label=label, count=count, least=LEAST_IMAGES)
 
 
-def as_data(plan: Plan, extraction: Extraction) -> Data:
-    """Features with labels as indices of the sorted class names."""
-    bad = np.zeros(len(plan.samples), dtype=bool)
-    for values in extraction.taps.values():
-        bad |= ~np.isfinite(values).all(axis=1)
-    if bad.any():
-        raise CoordinatorError("train.bad_features", count=int(bad.sum()))
+@dataclass(frozen=True)
+class Altered:
+    """Features of altered views, float32 [views, channels] by tap, and the image that each is of."""
+
+    taps: dict[str, NDArray[np.float32]]
+    source: NDArray[np.int64]
+
+
+def as_data(plan: Plan, extraction: Extraction, altered: Altered) -> Data:
+    """Features with labels as indices of the sorted class names.
+
+    Raises:
+        CoordinatorError: ``train.bad_features`` where the trunk gave something that is no number.
+    """
+    for taps in (extraction.taps, altered.taps):
+        bad = np.any([~np.isfinite(values).all(axis=1) for values in taps.values()], axis=0)
+        if bad.any():
+            raise CoordinatorError("train.bad_features", count=int(bad.sum()))
     names = [x.label for x in plan.labels]
     return Data(
         extraction.taps,
         np.array([names.index(s.label) for s in plan.samples], dtype=np.int64),
         np.array([s.group for s in plan.samples]),
+        altered.taps,
+        altered.source,
     )
+
+
+def know(data: Data, extraction: Extraction) -> tuple[bytes, novelty.Limits]:
+    """The novelty artifact of a data set, and its limits."""
+    images = novelty.Views(np.concatenate([data.taps[t] for t in novelty.TAPS], axis=1), extraction.thumbnails)
+    altered = np.concatenate([data.altered[t] for t in novelty.TAPS], axis=1)
+    (fold,) = folds.plans(data.labels, data.groups, selection.OUTER_FOLDS, 1)
+    return novelty.fit(images).to_bytes(), novelty.limits(images, altered, data.source, fold)
 
 
 def within_budget(plan: Plan, data: Data) -> tuple[selection.TapSet, ...]:
@@ -251,7 +314,8 @@ def _run_head(path: Path, data: Data, taps: tuple[str, ...]) -> NDArray[np.float
 def parity(reference: NDArray[np.float32], got: NDArray[np.float32]) -> bool:
     """Whether a quantised head answers like the float one: 99.8 % same labels, scores within 0.02 for 99 of 100."""
     same = (reference.argmax(axis=1) == got.argmax(axis=1)).mean()
-    difference = np.abs(scores(reference, 1.0) - scores(got, 1.0)).max(axis=1)
+    plain = uncalibrated(reference.shape[1])
+    difference = np.abs(scores(reference, plain) - scores(got, plain)).max(axis=1)
     return bool(same >= PARITY_AGREEMENT and np.percentile(difference, 99) <= PARITY_SCORE)
 
 
@@ -290,9 +354,9 @@ def rungs(
     return rows
 
 
-def figures(data: Data, validation: CrossValidation, temperature: float, names: list[str]) -> dict[str, Any]:
+def figures(data: Data, validation: CrossValidation, calibration: Calibration, names: list[str]) -> dict[str, Any]:
     """Nested cross-validated figures for manifest and card."""
-    probabilities = [scores(run, temperature) for run in validation.nested]
+    probabilities = [scores(run, calibration) for run in validation.nested]
     aucs = [metrics.auc_macro(data.labels, p) for p in probabilities]
     errors = [metrics.expected_calibration_error(data.labels, p) for p in probabilities]
     tables = [metrics.confusion(data.labels, run.argmax(axis=1), len(names)) for run in validation.nested]

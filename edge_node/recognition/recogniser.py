@@ -14,7 +14,7 @@ from protocols.artifacts import sha256_file
 from protocols.imaging import Box, InputSpec, Quality, measure_quality, open_image, prepare
 from protocols.manifest import ReleaseManifest
 from protocols.pipeline import Tensors
-from protocols.recognition import Outcome, decide, prediction_set, quality_ok, scores
+from protocols.recognition import Answer, answer
 from protocols.selftest import Runner
 
 
@@ -26,11 +26,8 @@ class Recognition:
         image: the file as the user named it.
         sha256: digest of the file.
         manifest: the release that was run.
-        scores: [labels], in the manifest's order; they sum to 1.
-        in_set: indices of the prediction set, likeliest first.
+        answer: scores, prediction set, outcome.
         quality: measures of the prepared input.
-        good_quality: whether they are within the release's limits.
-        outcome: what to tell the clinician.
         prepare_ms: decoding and scaling, shared by the models with the same input.
         infer_ms: running the model; stages shared with an earlier model cost nothing again.
     """
@@ -38,11 +35,8 @@ class Recognition:
     image: Path
     sha256: str
     manifest: ReleaseManifest
-    scores: NDArray[np.float64]
-    in_set: list[int]
+    answer: Answer
     quality: Quality
-    good_quality: bool
-    outcome: Outcome
     prepare_ms: float
     infer_ms: float
 
@@ -81,22 +75,10 @@ class Recogniser:
     def _run(self, image: Path, sha256: str, manifest: ReleaseManifest, ready: _Prepared) -> Recognition:
         start = time.perf_counter()
         logits = self._runner.logits(manifest, ready.pixels, ready.memo)
-        row = scores(logits, manifest.calibration.temperature)
+        residuals = self._runner.residuals(manifest, ready.pixels, ready.memo)
+        found = answer(manifest, logits, ready.quality, residuals)
         infer_ms = (time.perf_counter() - start) * 1000
-        in_set = prediction_set(row, manifest.calibration)
-        good = quality_ok(ready.quality, manifest.quality)
-        return Recognition(
-            image=image,
-            sha256=sha256,
-            manifest=manifest,
-            scores=row,
-            in_set=in_set,
-            quality=ready.quality,
-            good_quality=good,
-            outcome=decide(in_set, good),
-            prepare_ms=ready.milliseconds,
-            infer_ms=infer_ms,
-        )
+        return Recognition(image, sha256, manifest, found, ready.quality, ready.milliseconds, infer_ms)
 
 
 def _prepare(image: Path, spec: InputSpec, crop: Box | None) -> _Prepared:

@@ -9,6 +9,7 @@ from edge_node.recognition.recogniser import Recognition
 from protocols.imaging import Quality
 from protocols.manifest import Label, QualityLimits, ReleaseManifest
 from protocols.notice import NOTICE
+from protocols.recognition import quality_faults
 
 MAX_BLUR = 99.0
 _DEFAULT_REASON = "released without an entry in the disease knowledge base"
@@ -16,8 +17,8 @@ _NO_ENTRY = "entry {entry} is not in the knowledge base at hand"
 
 
 def entries_in_set(recognition: Recognition) -> set[str]:
-    """Ids of the entries that the prediction set points to."""
-    labels = (recognition.manifest.labels[index] for index in recognition.in_set)
+    """Ids of the entries that the considered labels point to."""
+    labels = (recognition.manifest.labels[index] for index in recognition.answer.considered)
     return {label.entry for label in labels if label.entry is not None}
 
 
@@ -42,7 +43,7 @@ def result(recognition: Recognition, aid: Answer, names: Answer, case: str | Non
         names: entries at hand for the names of the other labels.
         case: the user's own reference, repeated in the result.
     """
-    manifest, row = recognition.manifest, recognition.scores
+    manifest, found, row = recognition.manifest, recognition.answer, recognition.answer.scores
     ranked = sorted(range(len(row)), key=lambda index: -row[index])
     known = {**names.entries, **aid.entries}
     prepare_ms, infer_ms = recognition.prepare_ms, recognition.infer_ms
@@ -53,14 +54,16 @@ def result(recognition: Recognition, aid: Answer, names: Answer, case: str | Non
         "disease": manifest.disease,
         "release": {"model": manifest.model, "version": manifest.version},
         "labels": [_label(manifest.labels[index], float(row[index]), known) for index in ranked],
-        "prediction_set": [manifest.labels[index].label for index in recognition.in_set],
+        "prediction_set": [manifest.labels[index].label for index in found.in_set],
         "coverage": manifest.calibration.coverage,
-        "outcome": recognition.outcome,
+        "outcome": found.outcome,
+        "reasons": list(found.reasons),
+        "novelty": None if found.novelty is None else round(found.novelty, 3),
         "quality": {
             "blur": round(blur(recognition.quality, manifest.quality), 3),
             "sharpness": round(recognition.quality.sharpness, 2),
             "exposure": round(recognition.quality.exposure, 3),
-            "ok": recognition.good_quality,
+            "ok": not quality_faults(recognition.quality, manifest.quality),
         },
         "diagnosis": _diagnosis(recognition, aid),
         "timing_ms": {
@@ -79,10 +82,10 @@ def _label(label: Label, score: float, known: dict[str, dict[str, Any]]) -> dict
 
 
 def _diagnosis(recognition: Recognition, aid: Answer) -> dict[str, Any]:
-    """Entries in the order of the prediction set, each once; labels without one are named, never guessed."""
+    """Entries of the considered labels, likeliest first, each once; labels without one are named, never guessed."""
     entries: dict[str, dict[str, Any]] = {}
     unmapped = []
-    for index in recognition.in_set:
+    for index in recognition.answer.considered:
         label = recognition.manifest.labels[index]
         if label.entry is None:
             reason = recognition.manifest.unmapped_reason or _DEFAULT_REASON

@@ -122,7 +122,7 @@ def test_conformal_sets_cover_as_stated_on_unseen_images() -> None:
     head = Projection(features[:1000]).fit(labels[:1000], 0.1)
     logits = head.logits(features)
     calibration = calibrate(logits[np.newaxis, 1000:2000], labels[1000:2000], 0.9)
-    rows = scores(logits[2000:], calibration.temperature)
+    rows = scores(logits[2000:], calibration)
     truth = labels[2000:]
     covered = [int(t) in prediction_set(row, calibration) for row, t in zip(rows, truth, strict=True)]
     for label in (0, 1):

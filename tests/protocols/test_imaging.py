@@ -144,7 +144,8 @@ def test_crop_outside_and_too_small_are_refused() -> None:
 def test_blur_lowers_sharpness_and_darkness_lowers_exposure() -> None:
     from PIL import ImageFilter
 
-    sharp = scene(400, 400)
+    blocks = np.random.default_rng(1).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    sharp = Image.fromarray(blocks).resize((400, 400), Image.Resampling.NEAREST)
     blurred, dark = sharp.filter(ImageFilter.GaussianBlur(12)), sharp.point(lambda v: v // 8)
     q = {n: measure_quality(prepare(p, SPEC), SPEC) for n, p in (("s", sharp), ("b", blurred), ("d", dark))}
     assert q["b"].sharpness < q["s"].sharpness / 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,9 +9,7 @@ from hypothesis import strategies as st
 from protocols.discovery import MAX_CANDIDATES, Announcement, Candidates, from_txt, to_txt
 from protocols.errors import ProtocolError
 from protocols.invite import Invite
-from protocols.manifest import Calibration
 from protocols.messages import MAX_MESSAGE_BYTES, CatalogueNotice, Hello, decode, encode
-from protocols.recognition import decide, prediction_set, same_answer, scores
 
 
 def test_invite_survives_copying_with_line_breaks() -> None:
@@ -70,28 +67,3 @@ def test_three_thousand_forged_announcements_keep_sixty_four() -> None:
     for number in range(3000):
         heard.hear(Announcement("coordinator", f"{number:016x}", "10.0.0.1", 8765))
     assert len(heard.all()) == MAX_CANDIDATES
-
-
-def test_scores_sum_to_one_and_do_not_overflow() -> None:
-    row = scores(np.array([1e4, -1e4, 0.0], np.float32), 0.5)
-    assert row.sum() == pytest.approx(1) and np.isfinite(row).all()
-
-
-def test_prediction_set_holds_what_cannot_be_excluded() -> None:
-    calibration = Calibration(1.0, 0.9, (0.5, 0.2, 0.95))
-    assert prediction_set(np.array([0.6, 0.3, 0.1]), calibration) == [0, 2]
-    assert prediction_set(np.array([0.5, 0.46, 0.04]), Calibration(1.0, 0.9, (0.1, 0.1, 0.1))) == [0, 1]
-
-
-def test_outcomes() -> None:
-    assert decide([0], True) == "recognised"
-    assert decide([0, 1], True) == "unsure"
-    assert decide([0], False) == "poor_quality"
-
-
-def test_self_test_forgives_kernels_and_nothing_else() -> None:
-    expected = np.array([[0.70, 0.30], [0.51, 0.49]])
-    assert same_answer(expected, expected + np.array([[0.015, -0.015], [-0.015, 0.015]]))
-    assert not same_answer(expected, expected + np.array([[0.03, -0.03], [0, 0]]))
-    assert not same_answer(expected, expected[:1])
-    assert not same_answer(expected, np.full((2, 2), np.nan))

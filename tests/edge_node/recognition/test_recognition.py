@@ -79,7 +79,7 @@ async def test_a_normal_finding_has_its_entry_too(tmp_path: Path) -> None:
 
 
 async def test_an_undecided_picture_gets_the_entries_of_the_whole_prediction_set(tmp_path: Path) -> None:
-    cautious = make_release(calibration=Calibration(1.0, 0.9, (0.6, 0.6)))
+    cautious = make_release(calibration=Calibration(1.0, 0.9, (0.6, 0.6), (0.0, 0.0)))
     result = await one(service(), photo(tmp_path, RED, BLUE), cautious)
     assert result["outcome"] == "unsure"
     assert sorted(result["prediction_set"]) == ["blue", "red"]
@@ -136,15 +136,15 @@ async def test_without_any_knowledge_base_the_result_still_stands(tmp_path: Path
 
 
 async def test_a_poor_picture_says_so(tmp_path: Path) -> None:
-    release = make_release(quality=QualityLimits(50.0, 0.1, 0.9))
+    release = make_release(quality=QualityLimits(50.0, 0.1, 0.9, 0.0, 1.0))
     result = await one(service(), photo(tmp_path, RED), release)
     assert (result["outcome"], result["quality"]["ok"]) == ("poor_quality", False)
     assert result["quality"]["blur"] > 1
 
 
 def test_blur_grows_as_sharpness_falls() -> None:
-    limits = QualityLimits(10.0, 0.0, 1.0)
-    assert [blur(Quality(s, 0.5), limits) for s in (20.0, 10.0, 5.0, 0.0)] == [0.5, 1.0, 2.0, 99.0]
+    limits = QualityLimits(10.0, 0.0, 1.0, 0.0, 1.0)
+    assert [blur(Quality(s, 0.5, 0.9, 0.0), limits) for s in (20.0, 10.0, 5.0, 0.0)] == [0.5, 1.0, 2.0, 99.0]
 
 
 async def test_unreadable_files_are_named_and_the_others_go_on(tmp_path: Path) -> None:

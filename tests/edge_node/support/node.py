@@ -52,6 +52,9 @@ class ColourRunner:
         red, _, blue = pixels[0].mean(axis=(0, 1))
         return np.array([4 * (red - blue) + self.bias, 4 * (blue - red)], dtype=np.float32)
 
+    def residuals(self, *_: Any) -> None:
+        """These releases have no statistics."""
+
 
 Attack = Callable[[str, bytes | None], bytes | None]
 

@@ -92,8 +92,9 @@ def make_release(
         artifacts=tuple(artifacts),
         stages=(Stage(artifacts[0].sha256), Stage(artifacts[1].sha256, ("mixed7_avg",))),
         labels=labels,
-        calibration=Calibration(1.0, 0.9, (0.5,) * len(labels)),
-        quality=QualityLimits(0.0, 0.0, 1.0),
+        calibration=Calibration(1.0, 0.9, (0.5,) * len(labels), (0.0,) * len(labels)),
+        quality=QualityLimits(0.0, 0.0, 1.0, 0.0, 1.0),
+        novelty=None,
         golden=Golden(artifacts[2].sha256, (expected_scores(RED), expected_scores(BLUE))),
         backbone=Backbone("random-1", "0" * 64, "none", "made up"),
     )

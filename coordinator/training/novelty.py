@@ -1,0 +1,68 @@
+"""Finding the limits of what a model knows, from images it was not fitted on. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocols.novelty import NoveltyStatistics, Subspace
+
+# Chosen by experiment (docs/adr/0006): both depths together tell near misses best, and few axes leave little to overfit.
+TAPS = ("mixed4_avg", "mixed7_avg")
+APPEARANCE_AXES = 12
+LAYOUT_AXES = 6
+FAMILIAR = 0.97  # share of unseen training images below the familiar limit
+ALTERED = 0.90  # share of unseen altered views below the foreign limit
+_LEAST_FOREIGN = 1.5  # times the familiar limit
+_LAYOUT_MARGIN = 1.5
+
+
+@dataclass(frozen=True)
+class Views:
+    """What novelty is fitted on: features float32 [images, features] and thumbnails [images, 192]."""
+
+    features: NDArray[np.float32]
+    thumbnails: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Residual limits; see ``protocols.manifest.NoveltyLimits``."""
+
+    familiar: float
+    foreign: float
+    layout: float
+
+
+def fit(images: Views) -> NoveltyStatistics:
+    """Statistics of the images themselves; altered views would hide near misses (AUROC 0.99 to 0.89)."""
+    return NoveltyStatistics(
+        Subspace.fit(images.features, APPEARANCE_AXES), Subspace.fit(images.thumbnails, LAYOUT_AXES)
+    )
+
+
+def limits(images: Views, altered: NDArray[np.float32], source: NDArray[np.int64], fold: NDArray[np.int64]) -> Limits:
+    """Limits by cross-validation, so that they hold for unseen groups.
+
+    Args:
+        images: the training images.
+        altered: float32 [views, features], views of some of them; may be empty.
+        source: int64 [views], the image that each view is of.
+        fold: int64 [images], from ``folds.plans``.
+    """
+    appearance, layout = np.zeros(len(fold)), np.zeros(len(fold))
+    strange = np.zeros(len(altered))
+    for number in np.unique(fold):
+        test, views = fold == number, fold[source] == number
+        fitted = fit(Views(images.features[~test], images.thumbnails[~test]))
+        appearance[test] = fitted.appearance.residual(images.features[test])
+        layout[test] = fitted.layout.residual(images.thumbnails[test])
+        if views.any():
+            strange[views] = fitted.appearance.residual(altered[views])
+    familiar = float(np.quantile(appearance, FAMILIAR))
+    foreign = float(np.quantile(strange, ALTERED)) if len(strange) else 0.0
+    return Limits(
+        familiar, max(foreign, _LEAST_FOREIGN * familiar), _LAYOUT_MARGIN * float(np.quantile(layout, FAMILIAR))
+    )
