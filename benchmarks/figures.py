@@ -17,7 +17,7 @@ HOME = Path(__file__).resolve().parent.parent / "build" / "bench"
 def figure(name: str, ours: str, rival: str, ratio: float | None, target: str, ok: bool) -> None:
     """Print one figure as a JSON line; ``ratio`` is ours to the rival's."""
     shown = "—" if ratio is None else f"{ratio:.3g}"
-    row = {"figure": name, "ours": ours, "rival": rival, "ratio": shown, "target": target, "ok": ok}
+    row = {"figure": name, "ours": ours, "rival": rival, "ratio": shown, "target": target, "ok": bool(ok)}
     sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 

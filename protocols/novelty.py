@@ -38,17 +38,9 @@ class Subspace:
     scale: NDArray[np.float32]
     axes: NDArray[np.float32]
 
-    @classmethod
-    def fit(cls, features: NDArray[np.float32], axes: int) -> Subspace:
-        """Fit on float32 [images, features], rounded as it will be stored, so that limits hold for what nodes read."""
-        mean = features.mean(axis=0, dtype=np.float64)
-        spread = features.std(axis=0, dtype=np.float64)
-        scale = np.maximum(spread, 0.1 * np.median(spread) + 1e-4)
-        standard = ((features - mean) / scale).astype(np.float32)
-        count = max(1, min(axes, len(features) // 4))
-        _, _, vectors = np.linalg.svd(standard, full_matrices=False)
-        exact = cls(mean.astype(np.float32), scale.astype(np.float32), vectors[:count].T)
-        return _read(_Cursor(exact.to_bytes()))
+    def stored(self) -> Subspace:
+        """The same as nodes will read it, rounded; limits must be found with this one."""
+        return _read(_Cursor(self.to_bytes()))
 
     def residual(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Mean square of what the axes leave over, [images] for float32 [images, features]; about 1 for training images."""

@@ -40,6 +40,22 @@ def labels_mapped(manifest: ReleaseManifest, reason: str | None) -> Gate:
     )
 
 
+def parity(manifest: ReleaseManifest, training: dict[str, Any]) -> Gate:
+    """The released head answers like its float reference; the figures are training's, for exactly this head."""
+    found = training.get("parity")
+    heads = [a.sha256 for a in manifest.artifacts if a.role == "head"]
+    if found is None:
+        return Gate(
+            "parity", not heads, "no head of ours" if not heads else "no comparison with the float head is on record"
+        )
+    classes = ", ".join(f"{label} {share:.2%}" for label, share in found["per_class"].items())
+    detail = (
+        f"same label as the float head for {found['agreement']:.2%} of the training images ({classes}); "
+        f"99 of 100 scores within {found['score_difference']:.4f}"
+    )
+    return Gate("parity", bool(found["ok"]) and heads == [found["head"]], detail)
+
+
 def self_test(manifest: ReleaseManifest, got: NDArray[np.float64]) -> Gate:
     """The released files still give the scores that training recorded."""
     ok = same_answer(np.array(manifest.golden.scores), got)

@@ -80,7 +80,12 @@ class Releases:
             manifest = replace(manifest, floor_version=manifest.version)
         strip = self._artifacts.path(manifest.golden.sha256).read_bytes()
         got = await asyncio.to_thread(golden_scores, manifest, strip, Pipelines(self._artifacts.path))
-        findings = [gates.labels_mapped(manifest, allow_unmapped), gates.self_test(manifest, got)]
+        training = (await self._models.row(name)).training
+        findings = [
+            gates.labels_mapped(manifest, allow_unmapped),
+            gates.parity(manifest, training),
+            gates.self_test(manifest, got),
+        ]
         for gate in findings:
             if not gate.ok:
                 raise CoordinatorError("release.gate_failed", name=manifest.name, gate=gate.name, detail=gate.detail)

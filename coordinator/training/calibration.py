@@ -20,12 +20,15 @@ _TOWARDS = 0.25
 _TEMPERATURES = (math.log(0.05), math.log(20.0))
 
 
-def calibrate(logits: NDArray[np.float32], truth: NDArray[np.int64], coverage: float = COVERAGE) -> Calibration:
+def calibrate(
+    logits: NDArray[np.float32], truth: NDArray[np.int64], groups: NDArray[np.str_], coverage: float = COVERAGE
+) -> Calibration:
     """Temperature by likelihood (Guo et al. 2017) and class-conditional conformal thresholds (Sadinle et al. 2019).
 
     Args:
         logits: [repeats, images, labels], from models that had not seen the image.
         truth: [images].
+        groups: [images]; images of one patient are not independent witnesses.
         coverage: stated probability that the set holds the true label.
     """
     images = np.arange(len(truth))
@@ -38,14 +41,17 @@ def calibrate(logits: NDArray[np.float32], truth: NDArray[np.int64], coverage: f
     # An image counts once, however often the cross-validation was repeated.
     plain = uncalibrated(logits.shape[2], round(temperature, 6))
     nonconformity = 1 - scores(logits, plain)[:, images, truth].mean(axis=0)
-    return replace(plain, coverage=coverage, thresholds=thresholds(nonconformity, truth, logits.shape[2], coverage))
+    return replace(plain, coverage=coverage, thresholds=thresholds(nonconformity, truth, groups, coverage))
 
 
 def thresholds(
-    nonconformity: NDArray[np.float64], truth: NDArray[np.int64], classes: int, coverage: float
+    nonconformity: NDArray[np.float64], truth: NDArray[np.int64], groups: NDArray[np.str_], coverage: float
 ) -> tuple[float, ...]:
-    """Class-conditional conformal thresholds for nonconformity [images] of the true labels."""
-    return tuple(round(_quantile(nonconformity[truth == c], coverage), 6) for c in range(classes))
+    """Class-conditional conformal thresholds for the nonconformity [images] of the true labels; every class occurs."""
+    return tuple(
+        round(_quantile(nonconformity[truth == c], groups[truth == c], coverage), 6)
+        for c in range(int(truth.max()) + 1)
+    )
 
 
 def uncalibrated(classes: int, temperature: float = 1.0) -> Calibration:
@@ -53,10 +59,14 @@ def uncalibrated(classes: int, temperature: float = 1.0) -> Calibration:
     return Calibration(temperature, 0.0, (1.0,) * classes, (0.0,) * classes)
 
 
-def _quantile(values: NDArray[np.float64], coverage: float) -> float:
-    """The finite-sample conformal quantile; 1 (never exclude) where there are too few values for the coverage."""
-    rank = math.ceil((len(values) + 1) * coverage)
-    return 1.0 if rank > len(values) else float(np.sort(values)[rank - 1])
+def _quantile(values: NDArray[np.float64], groups: NDArray[np.str_], coverage: float) -> float:
+    """The conformal quantile, with the finite-sample correction for groups instead of images (Dunn et al. 2022).
+
+    1 (never exclude) where there are too few groups for the coverage.
+    """
+    count = len(np.unique(groups))
+    level = (count + 1) * coverage / count
+    return 1.0 if level > 1 else float(np.sort(values)[math.ceil(round(level * len(values), 9)) - 1])
 
 
 def quality_limits(originals: list[Quality], degraded: list[dict[str, Quality]]) -> QualityLimits:

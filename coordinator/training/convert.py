@@ -11,8 +11,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from coordinator.training import backbones
 from coordinator.training.linear import LinearHead
 from protocols.errors import MedMeshError
 from protocols.pipeline import LOGITS
+
+T = TypeVar("T")
 
 POOLED = ("mixed2", "mixed4", "mixed7", "mixed8", "mixed10")
 MAPS = ("mixed4", "mixed7", "mixed10")
@@ -43,17 +46,35 @@ def trunk(name: str, cache: Path, target: Path) -> dict[str, Any]:
     import tensorflow as tf
 
     backbone = backbones.parse(name)
-    model, weights_sha256 = backbones.build(backbone, cache)
-    outputs = {}
-    for layer in POOLED:
-        activation = model.get_layer(layer).output
-        outputs[f"{layer}_avg"] = keras.layers.GlobalAveragePooling2D(name=f"{layer}_avg")(activation)
-        outputs[f"{layer}_max"] = keras.layers.GlobalMaxPooling2D(name=f"{layer}_max")(activation)
-        if layer in MAPS:
-            outputs[f"{layer}_map"] = activation
-    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(model.input, outputs))
-    target.write_bytes(_convert(converter, "int8"))
+
+    def once() -> tuple[bytes, str]:
+        keras.backend.clear_session()
+        model, weights_sha256 = backbones.build(backbone, cache)
+        outputs = {}
+        for layer in POOLED:
+            activation = model.get_layer(layer).output
+            outputs[f"{layer}_avg"] = keras.layers.GlobalAveragePooling2D(name=f"{layer}_avg")(activation)
+            outputs[f"{layer}_max"] = keras.layers.GlobalMaxPooling2D(name=f"{layer}_max")(activation)
+            if layer in MAPS:
+                outputs[f"{layer}_map"] = activation
+        converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(model.input, outputs))
+        return _convert(converter, "int8"), weights_sha256
+
+    data, weights_sha256 = _same_twice(once, "trunk")
+    target.write_bytes(data)
     return {"weights_sha256": weights_sha256}
+
+
+def _same_twice(make: Callable[[], T], what: str) -> T:
+    """Convert twice: what does not come out the same cannot be checked by anybody.
+
+    Raises:
+        CoordinatorError: ``train.conversion_unsteady``.
+    """
+    first = make()
+    if make() != first:
+        raise CoordinatorError("train.conversion_unsteady", what=what)
+    return first
 
 
 def head(source: Path, target: Path, weights: str) -> dict[str, Any]:
@@ -65,16 +86,19 @@ def head(source: Path, target: Path, weights: str) -> dict[str, Any]:
         kernels = {tap: tf.constant(arrays[f"weights/{tap}"]) for tap in names}
         bias = tf.constant(arrays["bias"])
 
-    module = tf.Module()
-    module.evidence = tf.function(
-        lambda **taps: {LOGITS: tf.add_n([tf.matmul(taps[tap], kernels[tap]) for tap in names]) + bias}
-    )
-    signature = module.evidence.get_concrete_function(
-        **{tap: tf.TensorSpec([1, kernel.shape[0]], tf.float32, name=tap) for tap, kernel in kernels.items()}
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures=signature)
-        target.write_bytes(_convert(tf.lite.TFLiteConverter.from_saved_model(folder), weights))
+    def once() -> bytes:
+        module = tf.Module()
+        module.evidence = tf.function(
+            lambda **taps: {LOGITS: tf.add_n([tf.matmul(taps[tap], kernels[tap]) for tap in names]) + bias}
+        )
+        signature = module.evidence.get_concrete_function(
+            **{tap: tf.TensorSpec([1, kernel.shape[0]], tf.float32, name=tap) for tap, kernel in kernels.items()}
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            tf.saved_model.save(module, folder, signatures=signature)
+            return _convert(tf.lite.TFLiteConverter.from_saved_model(folder), weights)
+
+    target.write_bytes(_same_twice(once, "head"))
     return {}
 
 

@@ -20,8 +20,8 @@ from coordinator.errors import CoordinatorError
 from coordinator.home import Home
 from coordinator.intake.datasets import Sample
 from coordinator.store.blobs import FolderBlobs
-from coordinator.training import convert, folds, golden, metrics, novelty, selection, views
-from coordinator.training.calibration import calibrate, quality_limits, uncalibrated
+from coordinator.training import convert, folds, golden, metrics, novelty, oof, parity, selection, views
+from coordinator.training.calibration import calibrate, quality_limits
 from coordinator.training.features import Extraction, FeatureCache
 from coordinator.training.linear import LinearHead
 from coordinator.training.selection import CrossValidation, Data
@@ -38,8 +38,6 @@ USUAL_BUDGET_KB = 60
 LEAST_NODE_VERSION = "0.1.0"
 VIEWS = {"quick": (1, 800), "standard": (1, 4000), "full": (2, 8000)}  # views an image, at most so many images
 DEGRADED_IMAGES = 200
-PARITY_AGREEMENT = 0.998
-PARITY_SCORE = 0.02
 Effort = Literal["quick", "standard", "full"]
 Progress = Callable[[str, int, int], None]
 
@@ -117,7 +115,7 @@ class Trainer:
             linear = selection.fit(data, choice)
         with clock.part("head"):
             progress("head", 0, 1)
-            head, encoding = self._encode_head(linear, choice.tap_set.taps, data)
+            head, encoding, found_parity = self._encode_head(linear, choice.tap_set.taps, data, plan)
             manifest = self._manifest(plan, trunk, head, choice.tap_set.taps, data, extraction, validation)
             progress("head", 1, 1)
         overhead = len(head) - linear.weights.size * encoding.bytes_per_weight
@@ -130,11 +128,19 @@ class Trainer:
             "taps": list(choice.tap_set.taps),
             "regularisation": choice.strength,
             "head_weights": encoding.name,
+            "parity": found_parity,
             "rungs": rungs(data, validation, candidates, encoding.bytes_per_weight, overhead),
             "metrics": manifest.metrics,
             "features_computed": extraction.computed,
             "features_cached": len(plan.samples) - extraction.computed,
             "views": len(data.source),
+            "out_of_fold": oof.keep(
+                FolderBlobs(self._home.out_of_fold),
+                [s.sha256 for s in plan.samples],
+                data.groups,
+                data.labels,
+                validation.nested,
+            ),
             "seconds": clock.seconds,
             "artifacts": [a.document() for a in manifest.artifacts],
         }
@@ -167,18 +173,24 @@ class Trainer:
         tasks = [(self._images.path(s.sha256), trunk.trunk.spec) for s in samples[::step]]
         return list(self._engine.map(views.degraded_quality, tasks))
 
-    def _encode_head(self, linear: LinearHead, taps: tuple[str, ...], data: Data) -> tuple[bytes, Encoding]:
-        """Convert the head: int8 if it answers like the float head, else float16."""
+    def _encode_head(
+        self, linear: LinearHead, taps: tuple[str, ...], data: Data, plan: Plan
+    ) -> tuple[bytes, Encoding, dict[str, Any]]:
+        """Convert the head: int8 if it answers like the float head, else float16; with how well it does.
+
+        One that does not even as float16 is returned all the same: the parity gate refuses its release with the figures.
+        """
         channels = [data.taps[t].shape[1] for t in taps]
-        features = np.concatenate([data.taps[t] for t in taps], axis=1)
-        reference = linear.logits(features)
+        reference = linear.logits(np.concatenate([data.taps[t] for t in taps], axis=1))
         with tempfile.TemporaryDirectory() as folder:
             for encoding in ENCODINGS:
                 head = convert.convert_head(linear, taps, channels, Path(folder), encoding.name)
                 path = Path(folder) / "check.tflite"
                 path.write_bytes(head)
-                if parity(reference, _run_head(path, data, taps)) or encoding is ENCODINGS[-1]:
-                    return head, encoding
+                released = _run_head(path, data, taps)
+                found = parity.compare(reference, released, [x.label for x in plan.labels])
+                if found["ok"] or encoding is ENCODINGS[-1]:
+                    return head, encoding, {"head": Artifact.of("head", head).sha256, **found}
         raise AssertionError
 
     def _manifest(
@@ -197,7 +209,7 @@ class Trainer:
         novelty_artifact = Artifact.of("novelty", statistics)
         for content in (head, strip, statistics):
             self._artifacts.put(content)
-        calibration = calibrate(validation.nested, data.labels)
+        calibration = calibrate(validation.nested, data.labels, data.groups)
         manifest = ReleaseManifest(
             disease=plan.disease,
             model=plan.dataset,
@@ -309,14 +321,6 @@ def _run_head(path: Path, data: Data, taps: tuple[str, ...]) -> NDArray[np.float
     runner = StageRunner(path)
     rows = [runner.run({t: data.taps[t][i : i + 1] for t in taps})[LOGITS][0] for i in range(len(data.labels))]
     return np.array(rows)
-
-
-def parity(reference: NDArray[np.float32], got: NDArray[np.float32]) -> bool:
-    """Whether a quantised head answers like the float one: 99.8 % same labels, scores within 0.02 for 99 of 100."""
-    same = (reference.argmax(axis=1) == got.argmax(axis=1)).mean()
-    plain = uncalibrated(reference.shape[1])
-    difference = np.abs(scores(reference, plain) - scores(got, plain)).max(axis=1)
-    return bool(same >= PARITY_AGREEMENT and np.percentile(difference, 99) <= PARITY_SCORE)
 
 
 def _interval(data: Data, logits: NDArray[np.float32]) -> metrics.Interval:

@@ -121,7 +121,7 @@ def test_conformal_sets_cover_as_stated_on_unseen_images() -> None:
     features, labels = blobs(3000, 30, gap=0.7)
     head = Projection(features[:1000]).fit(labels[:1000], 0.1)
     logits = head.logits(features)
-    calibration = calibrate(logits[np.newaxis, 1000:2000], labels[1000:2000], 0.9)
+    calibration = calibrate(logits[np.newaxis, 1000:2000], labels[1000:2000], np.arange(1000).astype(str), 0.9)
     rows = scores(logits[2000:], calibration)
     truth = labels[2000:]
     covered = [int(t) in prediction_set(row, calibration) for row, t in zip(rows, truth, strict=True)]
@@ -132,4 +132,16 @@ def test_conformal_sets_cover_as_stated_on_unseen_images() -> None:
 def test_too_few_images_for_the_coverage_exclude_nothing() -> None:
     logits = np.array([[2.0, 0.0], [0.0, 2.0], [1.0, 0.0]], np.float32)
     for repeats in (1, 3):
-        assert calibrate(np.stack([logits] * repeats), np.array([0, 1, 0])).thresholds == (1.0, 1.0)
+        found = calibrate(np.stack([logits] * repeats), np.array([0, 1, 0]), np.array(["a", "b", "c"]))
+        assert found.thresholds == (1.0, 1.0)
+
+
+def test_images_of_few_patients_bear_less_witness_than_as_many_patients() -> None:
+    labels = np.tile([0, 1], 200)
+    logits = np.random.default_rng(5).normal(0, 1, (1, 400, 2)).astype(np.float32)
+    logits[0, np.arange(400), labels] += 1.5
+    many = calibrate(logits, labels, np.arange(400).astype(str)).thresholds
+    few = calibrate(logits, labels, (np.arange(400) // 20).astype(str)).thresholds
+    eight = calibrate(logits, labels, (np.arange(400) // 50).astype(str)).thresholds
+    assert few[0] > many[0] and few[1] > many[1]
+    assert eight == (1.0, 1.0)

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from coordinator.training.novelty import principal
 from protocols.errors import ProtocolError
 from protocols.imaging import InputSpec
-from protocols.novelty import NoveltyStatistics, Subspace, thumbnail
+from protocols.novelty import NoveltyStatistics, thumbnail
 
 SPEC = InputSpec(75, (-1.0, 1.0))
 CHANCE = np.random.default_rng(5)
@@ -24,11 +25,11 @@ def pixels(seed: int = 1) -> np.ndarray:
 
 def statistics() -> NoveltyStatistics:
     thumbnails = np.stack([thumbnail(pixels(n), SPEC) for n in range(40)])
-    return NoveltyStatistics(Subspace.fit(on_plane(200), 4), Subspace.fit(thumbnails, 6))
+    return NoveltyStatistics(principal(on_plane(200), 4), principal(thumbnails, 6))
 
 
 def test_what_lies_off_the_plane_leaves_more_over_than_anything_on_it() -> None:
-    fitted = Subspace.fit(on_plane(200), 4)
+    fitted = principal(on_plane(200), 4)
     off = on_plane(50) + CHANCE.normal(size=(50, 60)).astype(np.float32)
     assert fitted.residual(off).min() > 5 * fitted.residual(on_plane(50)).max()
 
@@ -42,7 +43,7 @@ def test_what_is_read_back_measures_the_same() -> None:
 
 def test_the_statistics_of_the_real_trunk_fit_a_thin_line() -> None:
     features = np.random.default_rng(2).normal(size=(100, 1536)).astype(np.float32)
-    made = NoveltyStatistics(Subspace.fit(features, 12), Subspace.fit(features[:, :192], 6))
+    made = NoveltyStatistics(principal(features, 12), principal(features[:, :192], 6))
     assert len(made.to_bytes()) <= 50_000
 
 
@@ -54,7 +55,7 @@ def test_layout_does_not_depend_on_brightness_or_contrast() -> None:
 
 def test_constant_features_do_not_divide_by_nothing() -> None:
     flat = np.ones((30, 20), np.float32)
-    assert np.isfinite(Subspace.fit(flat, 3).residual(flat)).all()
+    assert np.isfinite(principal(flat, 3).residual(flat)).all()
 
 
 @pytest.mark.parametrize("cut", [0, 3, 5, 9, 100, -1])
@@ -103,6 +104,6 @@ def test_every_random_file_is_refused_or_measures_a_number() -> None:
 
 
 def test_residuals_of_training_images_are_about_one() -> None:
-    fitted = Subspace.fit(CHANCE.normal(size=(500, 60)).astype(np.float32), 1)
+    fitted = principal(CHANCE.normal(size=(500, 60)).astype(np.float32), 1)
     assert fitted.residual(CHANCE.normal(size=(100, 60)).astype(np.float32)).mean() == pytest.approx(1, abs=0.1)
     assert replace(fitted, axes=fitted.axes).residual(np.zeros((1, 60), np.float32)) >= 0
