@@ -152,6 +152,14 @@ class ReleaseManifest:
         """``model@version``, the name of the release."""
         return f"{self.model}@{self.version}"
 
+    @property
+    def needed_to_run(self) -> tuple[Artifact, ...]:
+        """What recognising takes: the stages, and the novelty statistics where there are some."""
+        digests = [stage.sha256 for stage in self.stages]
+        if self.novelty is not None:
+            digests.append(self.novelty.sha256)
+        return tuple(self.artifact(sha256) for sha256 in dict.fromkeys(digests))
+
     def artifact(self, sha256: str) -> Artifact:
         """The artifact with this digest; reading the manifest has made sure that it is there."""
         return next(a for a in self.artifacts if a.sha256 == sha256)

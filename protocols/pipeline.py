@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from protocols import explanation
 from protocols.errors import ProtocolError
+from protocols.explanation import EVIDENCE, Evidence, LinearMap
 from protocols.manifest import ReleaseManifest
 from protocols.novelty import NoveltyStatistics, Residuals
 
@@ -63,6 +65,7 @@ class Pipelines:
         self._threads = threads
         self._runners: dict[str, StageRunner] = {}
         self._novelty: dict[str, NoveltyStatistics] = {}
+        self._linear: dict[str, LinearMap | None] = {}
 
     def logits(
         self, manifest: ReleaseManifest, pixels: NDArray[np.float32], memo: dict[str, Tensors]
@@ -77,13 +80,51 @@ class Pipelines:
         Raises:
             ProtocolError: ``stage.unusable`` or ``stage.wrong_output``.
         """
+        return _logits(manifest, self._outputs(manifest, pixels, memo))
+
+    def evidence(
+        self, manifest: ReleaseManifest, pixels: NDArray[np.float32], memo: dict[str, Tensors]
+    ) -> Evidence | None:
+        """Where the logits come from; None where the model cannot tell. Arguments as ``logits``, whose work is not repeated.
+
+        A head with an output ``evidence`` [1, h, w, labels] tells it itself; a linear head on pooled layers is taken apart.
+
+        Raises:
+            ProtocolError: ``stage.*``.
+        """
+        outputs = self._outputs(manifest, pixels, memo)
+        logits, head = _logits(manifest, outputs), manifest.stages[-1].sha256
+        if EVIDENCE in self._runner(head).outputs:
+            own = outputs[EVIDENCE]
+            if own.shape != (1, *own.shape[1:3], len(logits)) or not own.size or not np.isfinite(own).all():
+                raise ProtocolError("stage.wrong_output", wanted=f"{EVIDENCE} [1, h, w, {len(logits)}]")
+            return explanation.given(own[0], logits)
+        if head not in self._linear:
+            self._linear[head] = self._read_linear_map(head)
+        linear = self._linear[head]
+        return None if linear is None else explanation.locate(linear, outputs, logits, manifest.input.edge_px)
+
+    def _read_linear_map(self, sha256: str) -> LinearMap | None:
+        """The weights of a head that takes pooled features [1, channels]; None for any other stage."""
+        runner = StageRunner(self._path_of(sha256), self._threads)  # its own: reading changes the shapes of its inputs
+        if LOGITS not in runner.outputs or any(len(shape) != 2 for shape in runner.inputs.values()):
+            return None
+        channels = {name: int(shape[1]) for name, shape in runner.inputs.items()}
+        try:
+            return explanation.read_linear_map(lambda inputs: runner.run(inputs)[LOGITS], channels)
+        except ProtocolError:  # it takes one picture at a time only
+            return None
+
+    def _outputs(self, manifest: ReleaseManifest, pixels: NDArray[np.float32], memo: dict[str, Tensors]) -> Tensors:
+        """The named outputs of all stages, from ``memo`` where the same chain of stages ran before."""
         available = dict(self.first_stage(manifest, pixels, memo))
+        chain = manifest.stages[0].sha256
         for stage in manifest.stages[1:]:
-            available |= self._runner(stage.sha256).run(_pick(available, stage.inputs))
-        result = available.get(LOGITS)
-        if result is None or result.shape != (1, len(manifest.labels)) or not np.isfinite(result).all():
-            raise ProtocolError("stage.wrong_output", wanted=f"{LOGITS} [1, {len(manifest.labels)}]")
-        return np.asarray(result[0], dtype=np.float32)
+            chain += f"/{stage.sha256}"
+            if chain not in memo:
+                memo[chain] = self._runner(stage.sha256).run(_pick(available, stage.inputs))
+            available |= memo[chain]
+        return available
 
     def first_stage(self, manifest: ReleaseManifest, pixels: NDArray[np.float32], memo: dict[str, Tensors]) -> Tensors:
         """The outputs of the stage that sees the image, from ``memo`` where it ran before."""
@@ -114,6 +155,14 @@ class Pipelines:
         if sha256 not in self._runners:
             self._runners[sha256] = StageRunner(self._path_of(sha256), self._threads)
         return self._runners[sha256]
+
+
+def _logits(manifest: ReleaseManifest, outputs: Tensors) -> NDArray[np.float32]:
+    """The logits [labels], checked."""
+    result = outputs.get(LOGITS)
+    if result is None or result.shape != (1, len(manifest.labels)) or not np.isfinite(result).all():
+        raise ProtocolError("stage.wrong_output", wanted=f"{LOGITS} [1, {len(manifest.labels)}]")
+    return np.asarray(result[0], dtype=np.float32)
 
 
 def _pick(available: Tensors, names: tuple[str, ...]) -> Tensors:

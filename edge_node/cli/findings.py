@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge_node.recognition import wording
 from protocols.console import NOTICE, Console
 
-_OUTCOMES = {
-    "recognised": ("Recognised", "已识别"),
-    "unsure": ("Not sure: refer to a clinician", "不确定：请转临床医生"),
-    "not_this_kind_of_image": ("Not the kind of image that this model knows", "不是该模型适用的图像"),
-    "poor_quality": ("Poor image quality: take the picture again", "图像质量不足：请重新拍摄"),
-}
 _SOURCES = {
     "coordinator": ("coordinator", "协调端"),
     "replica": ("local replica", "本地副本"),
@@ -34,36 +29,78 @@ _SECTIONS = (
 )
 
 
+_FOREIGN = "not_this_kind_of_image"
+
+
 def print_findings(console: Console, results: list[dict[str, Any]]) -> None:
-    """Print all results; an entry that several share is printed once."""
-    shown: set[str] = set()
+    """Print all results, picture by picture; an entry that several share is printed once."""
+    pictures: list[list[dict[str, Any]]] = []
     for result in results:
-        _print_result(console, result)
-        for entry in result["diagnosis"]["entries"]:
-            if entry["id"] not in shown:
-                shown.add(entry["id"])
-                _print_entry(console, entry)
+        if result["rank"] == 1:
+            pictures.append([])
+        pictures[-1].append(result)
+    shown: set[str] = set()
+    for answers in pictures:
+        _print_picture(console, answers, shown)
     console.line(f"\n{NOTICE['en']}", f"\n{NOTICE['zh']}")
 
 
-def _print_result(console: Console, result: dict[str, Any]) -> None:
-    release, language = result["release"], console.language
-    case = f"  [{result['case']}]" if "case" in result else ""
-    heading = f"{result['image']}{case}  {result['disease']} ({release['model']}@{release['version']})"
-    console.line(f"\n{heading}", f"\n{heading}")
-    console.line(*_OUTCOMES[result["outcome"]])
-    rows = [
-        [x["name"][language], x["label"], f"{x['score']:.3f}", "✓" if x["label"] in result["prediction_set"] else ""]
-        for x in result["labels"][:8]
-    ]
-    headings = [
-        console.t("Finding", "结果"),
-        console.t("Label", "标签"),
-        console.t("Score", "分数"),
-        console.t("Not excluded", "不能排除"),
-    ]
-    console.table(headings, rows)
-    diagnosis, timing = result["diagnosis"], result["timing_ms"]
+def _print_picture(console: Console, answers: list[dict[str, Any]], shown: set[str]) -> None:
+    """Print what the models say about one picture; of several, those that have no answer are named together."""
+    case = f"  [{answers[0]['case']}]" if "case" in answers[0] else ""
+    heading = f"\n{answers[0]['image']}{case}"
+    console.line(heading, heading)
+    if len(answers) > 1:
+        _print_overview(console, answers)
+        answers = [answer for answer in answers if answer["outcome"] != _FOREIGN]
+    for answer in answers:
+        _print_answer(console, answer)
+        fresh = [entry for entry in answer["diagnosis"]["entries"] if entry["id"] not in shown]
+        if fresh and answer["outcome"] != "recognised":
+            console.line("\nFor reading up; this is not the answer:", "\n以下仅供查阅，并非判断结果：")
+        for entry in fresh:
+            shown.add(entry["id"])
+            _print_entry(console, entry)
+
+
+def _print_overview(console: Console, answers: list[dict[str, Any]]) -> None:
+    for answer in answers:
+        if answer["outcome"] != _FOREIGN:
+            line = f"{answer['rank']}. {_asked(answer)}: {wording.headline(answer, console.language)}"
+            _print_bold(console, line)
+    if foreign := [_asked(answer) for answer in answers if answer["outcome"] == _FOREIGN]:
+        _print_bold(
+            console,
+            console.t(
+                f"Not this kind of image for: {', '.join(foreign)}. These models know other pictures and have no answer.",
+                f"不是以下疾病模型适用的图像：{'、'.join(foreign)}。这些模型不作判断。",
+            ),
+        )
+
+
+def _asked(answer: dict[str, Any]) -> str:
+    """The disease, with the model where that says more."""
+    release = answer["release"]
+    return f"{answer['disease']} ({release['model']}@{release['version']})"
+
+
+def _print_bold(console: Console, text: str) -> None:
+    console.out.print(text, style="bold", soft_wrap=True, markup=False)
+
+
+def _print_answer(console: Console, answer: dict[str, Any]) -> None:
+    """The outcome and its reasons first; scores only where they mean something."""
+    language = console.language
+    console.line(f"\n{_asked(answer)}", f"\n{_asked(answer)}")
+    _print_bold(console, f"▶ {wording.headline(answer, language)}")
+    for what, todo in wording.reasons(answer, language):
+        console.line(f"  - {what}\n    → {todo}", f"  - {what}\n    → {todo}")
+    if answer["outcome"] != _FOREIGN:
+        _print_scores(console, answer)
+    for note in (wording.limits(answer, language), wording.explanation(answer, language)):
+        if note is not None:
+            console.line(note, note)
+    diagnosis, timing = answer["diagnosis"], answer["timing_ms"]
     for unmapped in diagnosis["unmapped"]:
         console.line(
             f"No diagnosis aid for {unmapped['label']}: {unmapped['reason']}",
@@ -74,6 +111,25 @@ def _print_result(console: Console, result: dict[str, Any]) -> None:
         f"Knowledge base: {english} {diagnosis['kb_version'] or ''}  ·  {timing['total']:.0f} ms",
         f"疾病知识库：{chinese} {diagnosis['kb_version'] or ''}  ·  {timing['total']:.0f} 毫秒",
     )
+
+
+def _print_scores(console: Console, answer: dict[str, Any]) -> None:
+    rows = [
+        [
+            x["name"][console.language],
+            x["label"],
+            f"{x['score']:.3f}",
+            "✓" if x["label"] in answer["prediction_set"] else "",
+        ]
+        for x in answer["labels"][:8]
+    ]
+    headings = [
+        console.t("Finding", "结果"),
+        console.t("Label", "标签"),
+        console.t("Score", "分数"),
+        console.t("Not excluded", "不能排除"),
+    ]
+    console.table(headings, rows)
 
 
 def _print_entry(console: Console, entry: dict[str, Any]) -> None:

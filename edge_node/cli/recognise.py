@@ -16,6 +16,7 @@ from edge_node.errors import EdgeError
 from protocols.console import Console, command
 
 if TYPE_CHECKING:
+    from edge_node.recognition.service import Findings
     from edge_node.trust.standing import Standing
     from protocols.manifest import ReleaseManifest
 
@@ -29,39 +30,40 @@ async def recognise(
     every: Annotated[bool, typer.Option("--all", help="Every model on this machine · 本机全部模型")] = False,
     crop: Annotated[str | None, typer.Option("--crop", metavar="x,y,w,h", help="Region in pixels · 裁剪区域")] = None,
     case: Annotated[str | None, typer.Option("--case", metavar="REF", help="Your own reference · 病例编号")] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option("--explain", metavar="OUT.png", help="Draw where the evidence lies · 绘制判断依据所在位置"),
+    ] = None,
 ) -> None:
     """Recognise pictures on this machine and show the diagnosis aid · 识别图像并给出诊断参考."""
     from edge_node.recognition.crop import parse_crop
-    from edge_node.recognition.failures import deciding
+    from edge_node.recognition.explain import ExplanationFiles
 
     if (disease is None) is not every or (every and model is not None):
         raise EdgeError("edge.recognise_what")
     region = None if crop is None else parse_crop(crop)
+    files = None if explain is None else ExplanationFiles(explain, several=every or len(images) > 1)
     edge = Edge(console.home)
     async with edge.local() as local:
         standing = await edge.standing(local.store)
         releases, revoked = await _releases(local, standing, disease, model)
-        findings = await edge.recognition(local).recognise(images, releases, region, case)
+        findings = await edge.recognition(local).recognise(images, releases, region, case, files)
     warn(console, standing)
     for refusal in revoked:
         console.say(refusal.message("en"), refusal.message("zh"))
-    last = deciding(findings.failures) if findings.failures else None
     if findings.results:
         from edge_node.cli.findings import print_findings
 
         document = {
             "results": findings.results,
             "errors": [{"image": str(f.file), **f.document(console.language)["error"]} for f in findings.failures],
+            "unwritten": [e.document(console.language)["error"] for e in findings.unwritten],
             "revoked": [r.document(console.language)["error"] for r in revoked],
             "staleness": standing.staleness(),
             "node_revoked": standing.node_revoked,
         }
         console.answer(document, lambda: print_findings(console, findings.results))
-    for failure in findings.failures:
-        if failure is not last:
-            _report(console, failure)
-    if last is not None:
-        raise last
+    _end(console, findings)
 
 
 async def _releases(
@@ -89,13 +91,27 @@ async def _releases(
     for release in (r for r in chosen if r.name not in standing.revoked):
         await local.artifacts.require([release.manifest])
         manifest = ReleaseManifest.from_bytes(local.artifacts.path(release.manifest.sha256).read_bytes())
-        await local.artifacts.require([manifest.artifact(stage.sha256) for stage in manifest.stages])
+        await local.artifacts.require(manifest.needed_to_run)
         manifests.append(manifest)
     return manifests, revoked
 
 
+def _end(console: Console, findings: Findings) -> None:
+    """Name everything that failed on stderr; the failure that gives the exit code comes last and ends the command."""
+    from edge_node.recognition.failures import deciding
+
+    failed: list[EdgeError] = [*findings.failures, *findings.unwritten]
+    if not failed:
+        return
+    last = deciding(findings.failures) if findings.failures else failed[-1]
+    for failure in failed:
+        if failure is not last:
+            _report(console, failure)
+    raise last
+
+
 def _report(console: Console, failure: EdgeError) -> None:
-    """Name a picture that could not be read, on stderr; the last one ends the command and is reported there."""
+    """Name a failure on stderr."""
     if console.json:
         sys.stderr.write(json.dumps(failure.document(console.language), ensure_ascii=False) + "\n")
     else:

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protocols.artifacts import sha256_file
+from protocols.explanation import Evidence
 from protocols.imaging import Box, InputSpec, Quality, measure_quality, open_image, prepare
 from protocols.manifest import ReleaseManifest
 from protocols.pipeline import Tensors
 from protocols.recognition import Answer, answer
 from protocols.selftest import Runner
+
+
+class ExplainingRunner(Runner, Protocol):
+    """Runs a release's stages and tells where its evidence lies; ``protocols.pipeline.Pipelines`` in the field."""
+
+    def evidence(
+        self, manifest: ReleaseManifest, pixels: NDArray[np.float32], memo: dict[str, Tensors]
+    ) -> Evidence | None:
+        """Each location's share of the logits; None where the model cannot tell."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,7 @@ class Recognition:
         quality: measures of the prepared input.
         prepare_ms: decoding and scaling, shared by the models with the same input.
         infer_ms: running the model; stages shared with an earlier model cost nothing again.
+        evidence: where the logits come from; None where nobody asked or the model cannot tell.
     """
 
     image: Path
@@ -39,6 +52,7 @@ class Recognition:
     quality: Quality
     prepare_ms: float
     infer_ms: float
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True)
@@ -52,11 +66,13 @@ class _Prepared:
 class Recogniser:
     """Runs installed releases over pictures; each picture is prepared once for each kind of input."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: ExplainingRunner) -> None:
         self._runner = runner
 
-    def recognise(self, image: Path, releases: Sequence[ReleaseManifest], crop: Box | None) -> list[Recognition]:
-        """One recognition for each release, in their order.
+    def recognise(
+        self, image: Path, releases: Sequence[ReleaseManifest], crop: Box | None, *, explain: bool = False
+    ) -> list[Recognition]:
+        """One recognition for each release, in their order; with evidence if ``explain``.
 
         Raises:
             ProtocolError: ``image.*`` where the picture cannot be used, ``stage.*`` where a model cannot.
@@ -69,7 +85,11 @@ class Recogniser:
             spec = manifest.input
             if spec not in prepared:
                 prepared[spec] = _prepare(image, spec, crop)
-            found.append(self._run(image, sha256, manifest, prepared[spec]))
+            recognition = self._run(image, sha256, manifest, prepared[spec])
+            if explain:
+                evidence = self._runner.evidence(manifest, prepared[spec].pixels, prepared[spec].memo)
+                recognition = replace(recognition, evidence=evidence)
+            found.append(recognition)
         return found
 
     def _run(self, image: Path, sha256: str, manifest: ReleaseManifest, ready: _Prepared) -> Recognition:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 from edge_node.knowledge.lookup import Answer
 from edge_node.recognition.recogniser import Recognition
@@ -16,10 +18,39 @@ _DEFAULT_REASON = "released without an entry in the disease knowledge base"
 _NO_ENTRY = "entry {entry} is not in the knowledge base at hand"
 
 
+@dataclass(frozen=True)
+class Explained:
+    """What became of explaining an answer: the picture that was drawn, or why there is none.
+
+    Attributes:
+        file: the picture.
+        label: what the picture shows the evidence for.
+        grid: rows and columns of the map.
+        reason: None where there is a picture; else ``not_asked``, ``no_locations`` (the model cannot tell where its evidence
+            lies), ``not_this_kind_of_image`` (a map of scores that mean nothing would mislead) or ``not_written``.
+    """
+
+    file: Path | None = None
+    label: str = ""
+    grid: tuple[int, int] = (0, 0)
+    reason: Literal["not_asked", "no_locations", "not_this_kind_of_image", "not_written"] | None = "not_asked"
+
+    def document(self) -> dict[str, Any]:
+        """The keys in the result."""
+        shown = {"file": str(self.file), "label": self.label, "grid": list(self.grid)}
+        return {"explanation": None if self.reason else shown, "explanation_reason": self.reason}
+
+
+def considered(recognition: Recognition) -> tuple[Label, ...]:
+    """The labels to read up on, likeliest first; none for a picture of which the model knows nothing."""
+    if recognition.answer.outcome == "not_this_kind_of_image":
+        return ()
+    return tuple(recognition.manifest.labels[index] for index in recognition.answer.considered)
+
+
 def entries_in_set(recognition: Recognition) -> set[str]:
     """Ids of the entries that the considered labels point to."""
-    labels = (recognition.manifest.labels[index] for index in recognition.answer.considered)
-    return {label.entry for label in labels if label.entry is not None}
+    return {label.entry for label in considered(recognition) if label.entry is not None}
 
 
 def entries_of(manifest: ReleaseManifest) -> set[str]:
@@ -34,11 +65,15 @@ def blur(quality: Quality, limits: QualityLimits) -> float:
     return min(limits.sharpness_min / quality.sharpness, MAX_BLUR) if quality.sharpness > 0 else MAX_BLUR
 
 
-def result(recognition: Recognition, aid: Answer, names: Answer, case: str | None) -> dict[str, Any]:
+def result(
+    recognition: Recognition, rank: int, explained: Explained, aid: Answer, names: Answer, case: str | None
+) -> dict[str, Any]:
     """One element of ``results``.
 
     Args:
         recognition: what the model says.
+        rank: its place among the answers about this picture, from 1.
+        explained: the picture of its evidence, or why there is none.
         aid: the diagnosis aids found for the prediction set.
         names: entries at hand for the names of the other labels.
         case: the user's own reference, repeated in the result.
@@ -51,10 +86,12 @@ def result(recognition: Recognition, aid: Answer, names: Answer, case: str | Non
         "image": str(recognition.image),
         "sha256": recognition.sha256,
         **({} if case is None else {"case": case}),
+        "rank": rank,
         "disease": manifest.disease,
         "release": {"model": manifest.model, "version": manifest.version},
         "labels": [_label(manifest.labels[index], float(row[index]), known) for index in ranked],
         "prediction_set": [manifest.labels[index].label for index in found.in_set],
+        "considered": [label.label for label in considered(recognition)],
         "coverage": manifest.calibration.coverage,
         "outcome": found.outcome,
         "reasons": list(found.reasons),
@@ -65,6 +102,7 @@ def result(recognition: Recognition, aid: Answer, names: Answer, case: str | Non
             "exposure": round(recognition.quality.exposure, 3),
             "ok": not quality_faults(recognition.quality, manifest.quality),
         },
+        **explained.document(),
         "diagnosis": _diagnosis(recognition, aid),
         "timing_ms": {
             "prepare": round(prepare_ms, 1),
@@ -85,8 +123,7 @@ def _diagnosis(recognition: Recognition, aid: Answer) -> dict[str, Any]:
     """Entries of the considered labels, likeliest first, each once; labels without one are named, never guessed."""
     entries: dict[str, dict[str, Any]] = {}
     unmapped = []
-    for index in recognition.answer.considered:
-        label = recognition.manifest.labels[index]
+    for label in considered(recognition):
         if label.entry is None:
             reason = recognition.manifest.unmapped_reason or _DEFAULT_REASON
             unmapped.append({"label": label.label, "reason": reason})

@@ -8,21 +8,43 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_node.errors import EdgeError
 from edge_node.knowledge.lookup import KnowledgeSource, consult
+from edge_node.recognition.explain import ExplanationFiles, write_png
 from edge_node.recognition.failures import ImageFileError, of_file
+from edge_node.recognition.overlay import draw
+from edge_node.recognition.ranking import ranked
 from edge_node.recognition.recogniser import Recogniser, Recognition
-from edge_node.recognition.result import entries_in_set, entries_of, result
+from edge_node.recognition.result import Explained, entries_in_set, entries_of, result
+from protocols import explanation
 from protocols.errors import ProtocolError
-from protocols.imaging import Box
+from protocols.imaging import Box, ImageError
 from protocols.manifest import ReleaseManifest
 
 
 @dataclass
 class Findings:
-    """What ``recognise`` answers: results by picture and release, and the pictures that could not be read."""
+    """What ``recognise`` answers.
+
+    Attributes:
+        results: by picture, and for each picture in order of rank.
+        failures: the pictures that could not be read.
+        unwritten: the explanations that could not be written; their results stand.
+    """
 
     results: list[dict[str, Any]] = field(default_factory=list)
     failures: list[ImageFileError] = field(default_factory=list)
+    unwritten: list[EdgeError] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Found:
+    recognition: Recognition
+    rank: int
+    explained: Explained
 
 
 class RecognitionService:
@@ -42,32 +64,87 @@ class RecognitionService:
             self._sources.insert(0, (coordinator, coordinator_timeout_s))
 
     async def recognise(
-        self, images: Sequence[Path], releases: Sequence[ReleaseManifest], crop: Box | None, case: str | None
+        self,
+        images: Sequence[Path],
+        releases: Sequence[ReleaseManifest],
+        crop: Box | None,
+        case: str | None,
+        explain: ExplanationFiles | None = None,
     ) -> Findings:
         """Results for every picture and release; a picture that cannot be used does not stop the others.
 
         Raises:
+            EdgeError: ``edge.explain_over_image``; nothing was done.
             ProtocolError: ``stage.*`` where an installed model does not run.
         """
+        if explain is not None:
+            explain.spare(images, releases)
         findings = Findings()
-        recognitions: list[Recognition] = []
-        for image in images:
+        found: list[_Found] = []
+        for number, image in enumerate(images, 1):
             try:
-                recognitions += await asyncio.to_thread(self._recogniser.recognise, image, releases, crop)
+                recognitions = await asyncio.to_thread(
+                    self._recogniser.recognise, image, releases, crop, explain=explain is not None
+                )
             except ProtocolError as error:
                 if not error.code.startswith("image."):
                     raise
                 findings.failures.append(of_file(image, error))
             except OSError as error:
                 findings.failures.append(of_file(image, error))
-        if recognitions:
-            findings.results = await self._explained(recognitions, releases, case)
+            else:
+                for rank, recognition in enumerate(ranked(recognitions), 1):
+                    file = explain.path(number, recognition.manifest) if explain is not None else None
+                    explained = await self._explained(recognition, crop, file, findings)
+                    found.append(_Found(recognition, rank, explained))
+        if found:
+            findings.results = await self._results(found, releases, case)
         return findings
 
+    async def heat(
+        self, image: Path, release: ReleaseManifest, crop: Box | None
+    ) -> dict[str, NDArray[np.float32]] | None:
+        """For each label what speaks for it and against it, [h, w] in -1..1; None where the model cannot tell where.
+
+        The cells of a map do not reach to the borders of the crop; ``overlay.smooth`` and ``tint`` know where they lie.
+
+        Raises:
+            ProtocolError: ``image.*`` where the picture cannot be used, ``stage.*`` where the model cannot.
+            OSError: the file cannot be read.
+        """
+        (found,) = await asyncio.to_thread(self._recogniser.recognise, image, [release], crop, explain=True)
+        evidence = found.evidence
+        if evidence is None:
+            return None
+        return {label.label: explanation.heat(evidence, index) for index, label in enumerate(release.labels)}
+
     async def _explained(
-        self, recognitions: Sequence[Recognition], releases: Sequence[ReleaseManifest], case: str | None
+        self, recognition: Recognition, crop: Box | None, file: Path | None, findings: Findings
+    ) -> Explained:
+        """Draw the evidence for the first of the considered labels to ``file``, if there is one."""
+        if file is None:
+            return Explained()
+        if recognition.answer.outcome == "not_this_kind_of_image":
+            return Explained(reason="not_this_kind_of_image")
+        if recognition.evidence is None:
+            return Explained(reason="no_locations")
+        index = recognition.answer.considered[0]
+        heat_map = explanation.heat(recognition.evidence, index)
+        manifest = recognition.manifest
+        try:
+            data = await asyncio.to_thread(draw, recognition.image, crop, heat_map, manifest.input.edge_px)
+            await asyncio.to_thread(write_png, file, data)
+        except (OSError, ImageError) as error:  # an ImageError: the picture has changed since
+            problem = getattr(error, "strerror", None) or type(error).__name__
+            findings.unwritten.append(EdgeError("edge.explanation_unwritable", path=file, problem=problem))
+            return Explained(reason="not_written")
+        rows, columns = heat_map.shape
+        return Explained(file, manifest.labels[index].label, (rows, columns), None)
+
+    async def _results(
+        self, found: Sequence[_Found], releases: Sequence[ReleaseManifest], case: str | None
     ) -> list[dict[str, Any]]:
-        wanted = set[str]().union(*(entries_in_set(r) for r in recognitions))
+        wanted = set[str]().union(*(entries_in_set(f.recognition) for f in found))
         named = set[str]().union(*(entries_of(m) for m in releases))
         aid, names = await asyncio.gather(consult(self._sources, wanted), consult([(self._replica, None)], named))
-        return [result(r, aid, names, case) for r in recognitions]
+        return [result(f.recognition, f.rank, f.explained, aid, names, case) for f in found]

@@ -35,7 +35,7 @@ def test_training_answers_as_the_contract_says(network: Network) -> None:
         assert key in trained
     assert trained["features_computed"] == 120 and trained["features_cached"] == 0
     assert {r["name"] for r in trained["rungs"]} >= {"last pool"}
-    assert [a["role"] for a in trained["artifacts"]] == ["trunk", "head", "golden"]
+    assert [a["role"] for a in trained["artifacts"]] == ["trunk", "head", "novelty", "golden"]
 
 
 def test_trained_again_elsewhere_gives_the_same_trunk_and_head(network: Network, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,14 @@ from tests.support.manifests import example
 def test_manifest_survives_its_bytes() -> None:
     manifest = example()
     assert ReleaseManifest.from_bytes(manifest.to_bytes()) == manifest
+
+
+def test_running_takes_the_stages_and_the_novelty_statistics_but_no_golden_pictures() -> None:
+    manifest = example()
+    assert [a.role for a in manifest.needed_to_run] == ["trunk", "head", "novelty"]
+    assert [a.role for a in replace(manifest, novelty=None).needed_to_run] == ["trunk", "head"]
+    twice = replace(manifest, stages=(manifest.stages[0], manifest.stages[1], manifest.stages[1]))
+    assert [a.role for a in twice.needed_to_run] == ["trunk", "head", "novelty"]
 
 
 def broken(**changes: Any) -> bytes:

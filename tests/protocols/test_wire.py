@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from protocols.discovery import MAX_CANDIDATES, Announcement, Candidates, from_txt, to_txt
 from protocols.errors import ProtocolError
 from protocols.invite import Invite
-from protocols.messages import MAX_MESSAGE_BYTES, CatalogueNotice, Hello, decode, encode
+from protocols.messages import MAX_MESSAGE_BYTES, CatalogueNotice, Hello, Receipt, decode, encode
 
 
 def test_invite_survives_copying_with_line_breaks() -> None:
@@ -26,9 +28,26 @@ def test_any_text_is_refused_as_invite(text: str) -> None:
             Invite.decode(candidate)
 
 
-@pytest.mark.parametrize("message", [Hello("medmesh-edge/0.1"), CatalogueNotice(12)])
-def test_message_survives_the_wire(message: Hello | CatalogueNotice) -> None:
+@pytest.mark.parametrize(
+    "message",
+    [
+        Hello("medmesh-edge/0.1"),
+        CatalogueNotice(12),
+        CatalogueNotice(12, ("medmesh.results/1",)),
+        Receipt("0123456789abcdef"),
+    ],
+)
+def test_message_survives_the_wire(message: Hello | CatalogueNotice | Receipt) -> None:
     assert decode(encode(message)) == message
+
+
+def test_a_notice_of_an_older_coordinator_accepts_nothing_and_one_for_older_nodes_stays_readable() -> None:
+    assert decode('{"type":"catalogue","serial":3}') == CatalogueNotice(3)
+    match json.loads(encode(CatalogueNotice(3, ("medmesh.results/1",)))):  # as version 0.1.0 of the node reads it
+        case {"type": "catalogue", "serial": int(serial)}:
+            assert serial == 3
+        case other:
+            raise AssertionError(other)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +58,10 @@ def test_message_survives_the_wire(message: Hello | CatalogueNotice) -> None:
         ("[]", "message.malformed"),
         ('{"type":"hello","program":"x","wire_version":9}', "message.version"),
         ('{"type":"catalogue","serial":-1}', "message.malformed"),
+        ('{"type":"catalogue","serial":1,"accepts":"x"}', "message.malformed"),
+        ('{"type":"catalogue","serial":1,"accepts":["X Y"]}', "message.malformed"),
+        ('{"type":"catalogue","serial":1,"accepts":' + json.dumps(["x"] * 17) + "}", "message.malformed"),
+        ('{"type":"receipt","batch":"xyz"}', "message.malformed"),
         ("[" * 20_000, "message.malformed"),
         ('{"type":"' + "x" * MAX_MESSAGE_BYTES + '"}', "message.malformed"),
     ],

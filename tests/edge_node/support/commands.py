@@ -37,7 +37,12 @@ def command_line(home: Path, *arguments: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MEDMESH")}
-    return {**kept, "PYTHONPATH": str(ROOT), "MEDMESH_DEBUG": ""}
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "MEDMESH_DEBUG": "",
+        "MEDMESH_EDGE_HISTORY_KEY": "file",
+    }  # no real keystore
 
 
 def edge(home: Path, *arguments: str, timeout_s: float = 60) -> Done:

@@ -25,6 +25,7 @@ from edge_node.trust.feed import CatalogueFeed
 from edge_node.trust.standing import Standing, standing
 from protocols.manifest import ReleaseManifest
 from protocols.pipeline import Tensors
+from protocols.selftest import golden_scores
 from tests.edge_node.support.releases import Simulator
 from tests.edge_node.support.sources import SimulatedSource
 
@@ -54,6 +55,9 @@ class ColourRunner:
 
     def residuals(self, *_: Any) -> None:
         """These releases have no statistics."""
+
+    def golden_scores(self, manifest: ReleaseManifest, strip: Path) -> NDArray[np.float64]:
+        return golden_scores(manifest, strip.read_bytes(), self)
 
 
 Attack = Callable[[str, bytes | None], bytes | None]
@@ -133,7 +137,7 @@ async def running(
         cache = ArtifactCache(root / "cache", store)
         source, origin, runner = SimulatedSource(simulator.artifact), SimulatedOrigin(simulator), ColourRunner()
         fetcher = ArtifactFetcher(cache, sources(source), no_sleep)
-        installer = Installer(store, cache, fetcher, lambda _: runner, "0.1.0", anchor.coordinator, now)
+        installer = Installer(store, cache, fetcher, runner, "0.1.0", anchor.coordinator, now)
         replica = ReplicaUpdater(root / "kb.sqlite", store, cache, fetcher)
         feed = CatalogueFeed(
             [origin],

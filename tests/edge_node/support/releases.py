@@ -1,7 +1,8 @@
 """Releases made up in memory: two tiny real TFLite stages, a manifest that fits them, and the coordinator that signs it.
 
-``data/mean_trunk.tflite`` gives the mean of each colour channel of a 32-pixel image as ``mixed7_avg``;
-``data/red_or_blue_head.tflite`` turns that into logits 4 (red - blue) and 4 (blue - red).
+``data/mean_trunk.tflite`` gives the mean of each colour channel of a 32-pixel image as ``mixed7_avg``, and of each square of 8
+pixels as ``mixed7_map`` [1, 4, 4, 3]; ``data/red_or_blue_head.tflite`` turns the former into logits 4 (red - blue) and
+4 (blue - red).
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class Simulator:
     knowledge: tuple[bytes, str] | None = None
     former_knowledge: list[bytes] = field(default_factory=list)  # replicas that patches are offered from
     serial: int = 1
-    node_url: str = "wss://127.0.0.1:1"
+    node_url: str = ""  # empty: where the simulated gateway listens
     threshold: int = 1
     offers: dict[str, tuple[Offer, ...]] = field(default_factory=dict)  # by model; else every version, newest first
     paused: set[str] = field(default_factory=set)

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from protocols.invite import Invite
 from tests.edge_node.support.authority import TestAuthority
+from tests.edge_node.support.gateway import SimulatedGateway, listening
 from tests.edge_node.support.node import NODE
 from tests.edge_node.support.releases import Simulator
 
@@ -29,8 +30,9 @@ _BLOCK = 16 * 1024
 class CoordinatorServer:
     """What the server does, and what it saw."""
 
-    def __init__(self, simulator: Simulator, authority: TestAuthority) -> None:
+    def __init__(self, simulator: Simulator, authority: TestAuthority, gateway: SimulatedGateway) -> None:
         self.simulator = simulator
+        self.gateway = gateway
         self.authority = authority
         self.url = ""
         self.token = "one-time-token"
@@ -41,6 +43,7 @@ class CoordinatorServer:
         self.certificate_days = 400.0
         self.node_key: Any = None
         self.requests: list[tuple[str, str | None]] = []  # path, Range
+        self.posted: list[bytes] = []
         self.pause_s = 0.0  # between blocks of an artifact
         self.answer_delay_s = 0.0
 
@@ -98,8 +101,16 @@ def _error(message: str) -> bytes:
 
 @contextmanager
 def serving(simulator: Simulator, authority: TestAuthority, folder: Path) -> Iterator[CoordinatorServer]:
-    """Serve on a free port of loopback until the block is left."""
-    server = CoordinatorServer(simulator, authority)
+    """Serve on free ports of loopback until the block is left: HTTPS, and the gateway unless the simulator names one."""
+    with listening(authority, folder) as gateway:
+        if not simulator.node_url:
+            simulator.node_url = gateway.url
+        with _https(CoordinatorServer(simulator, authority, gateway), authority, folder) as server:
+            yield server
+
+
+@contextmanager
+def _https(server: CoordinatorServer, authority: TestAuthority, folder: Path) -> Iterator[CoordinatorServer]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -118,6 +129,7 @@ def serving(simulator: Simulator, authority: TestAuthority, folder: Path) -> Ite
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            server.posted.append(body)
             answer = server.enrol if self.path == "/v1/enrol" else server.renew
             self._send(*answer(json.loads(body)), {})
 
