@@ -22,9 +22,12 @@ demo: install
 	@$(BIN)/python demo/run.py $(if $(DATA),--data "$(DATA)") $(if $(SEED),--seed $(SEED))
 
 test: install
-	$(BIN)/python -m pytest
+	@.ci/offscreen-gl
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 check: install
+	@.ci/offscreen-gl
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -41,6 +44,7 @@ lock: install
 	echo uv | $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--custom-compile-command "make lock" -c requirements/dev.txt - -o requirements/tools.txt
 	$(COMPILE) --extra edge -c requirements/dev.txt -o requirements/edge.txt
+	$(COMPILE) --extra edge --extra ui -c requirements/dev.txt -o requirements/ui.txt
 	$(COMPILE) --extra coordinator -c requirements/dev.txt -o requirements/coordinator.txt
 
 clean:

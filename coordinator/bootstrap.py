@@ -21,6 +21,7 @@ from coordinator.releases import keys
 from coordinator.releases.lifecycle import Releases
 from coordinator.releases.models import Models
 from coordinator.releases.repository import Repository
+from coordinator.results.store import Results
 from coordinator.store.blobs import write_atomically
 from coordinator.store.database import Database
 from protocols.trust import Rollout
@@ -42,6 +43,7 @@ class Coordinator:
     enrolment: Enrolment
     models: Models
     releases: Releases
+    results: Results
     engine: LocalEngine
 
 
@@ -95,6 +97,7 @@ async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
             enrolment=Enrolment(database, home, authority, releases.repository),
             models=models,
             releases=releases,
+            results=Results(database),
             engine=LocalEngine(),
         )
     finally:

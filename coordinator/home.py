@@ -43,6 +43,11 @@ class Home:
         return self.base / "features"
 
     @property
+    def out_of_fold(self) -> Path:
+        """What cross-validation answered about training images, by digest. Never served."""
+        return self.base / "out-of-fold"
+
+    @property
     def backbones(self) -> Path:
         """Fetched weights and converted trunks."""
         return self.base / "backbones"

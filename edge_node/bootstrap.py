@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from edge_node import VERSION
 from edge_node.config import EdgeConfig, read_config
-from edge_node.errors import EdgeError, NotEnrolledError
+from edge_node.errors import EdgeError, NotEnrolledError, UnreachableError
 from edge_node.identity.identity import NodeIdentity, load_identity
 from edge_node.paths import Paths
 from edge_node.transfer.traffic import Traffic
@@ -21,14 +22,18 @@ if TYPE_CHECKING:
     from edge_node.activation.pull import Puller
     from edge_node.agent.gateway import WebsocketGateway
     from edge_node.cache.artifacts import ArtifactCache
+    from edge_node.cache.quarantine import Quarantine
     from edge_node.cache.store import CacheStore
     from edge_node.discovery.browser import ZeroconfBrowser
     from edge_node.discovery.trust import Probe
     from edge_node.knowledge.replica import ReplicaKnowledge
-    from edge_node.recognition.service import RecognitionService
+    from edge_node.outbox.history import History
+    from edge_node.outbox.outbox import Delivery, Outbox
     from edge_node.transfer.endpoint import CoordinatorEndpoint
     from edge_node.trust.feed import CatalogueFeed
     from edge_node.trust.standing import Standing
+    from edge_node.worker.guard import GuardedRecognition
+    from edge_node.worker.models import Models
     from protocols.invite import Invite
 
 
@@ -39,10 +44,11 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class LocalCache:
-    """The index and the files that it speaks of."""
+    """The index, the files that it speaks of, and what runs the models among them."""
 
     store: CacheStore
     artifacts: ArtifactCache
+    models: Models
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,23 @@ class Edge:
         from edge_node.cache.store import CacheStore
 
         async with CacheStore.open(self.paths.cache / "index.sqlite") as store:
-            yield LocalCache(store, ArtifactCache(self.paths.cache, store))
+            artifacts = ArtifactCache(self.paths.cache, store)
+            models = self._models(artifacts)
+            try:
+                yield LocalCache(store, artifacts, models)
+            finally:
+                await asyncio.to_thread(models.close)
+
+    def _models(self, artifacts: ArtifactCache) -> Models:
+        if not self.config.isolate:
+            from edge_node.worker.models import LocalModels
+            from protocols.pipeline import Pipelines
+
+            return LocalModels(Pipelines(artifacts.path, self.config.threads))
+        from edge_node.worker.client import WorkerLimits, WorkerModels
+
+        limits = WorkerLimits(self.config.threads, self.config.worker_memory_mb, self.config.worker_timeout_s)
+        return WorkerModels(artifacts.path, limits)
 
     @asynccontextmanager
     async def endpoints(self) -> AsyncIterator[list[CoordinatorEndpoint]]:
@@ -113,13 +135,12 @@ class Edge:
         from edge_node.knowledge.replica import ReplicaUpdater
         from edge_node.transfer.fetcher import ArtifactFetcher
         from edge_node.trust.feed import CatalogueFeed
-        from protocols.pipeline import Pipelines
 
         identity = self.identity()
         async with self.local() as local, self.endpoints() as endpoints:
             fetcher = ArtifactFetcher(local.artifacts, endpoints)
             store, artifacts, anchor = local.store, local.artifacts, identity.anchor
-            installer = Installer(store, artifacts, fetcher, Pipelines, VERSION, anchor.coordinator, utc_now)
+            installer = Installer(store, artifacts, fetcher, local.models, VERSION, anchor.coordinator, utc_now)
             replica = ReplicaUpdater(self.paths.knowledge, store, artifacts, fetcher)
             feed = CatalogueFeed(
                 endpoints,
@@ -200,26 +221,89 @@ class Edge:
         await self.renew_when_due()
         await self.locate_gateway()
 
+    def outbox(self) -> Outbox:
+        """The history of results and what of it waits to be sent."""
+        from edge_node.cache.lock import exclusive
+        from edge_node.outbox.keys import KeyFile, SystemKeystore
+        from edge_node.outbox.outbox import Outbox
+        from edge_node.outbox.unlock import KEY_FILE, KEYSTORE
+
+        return Outbox(
+            self.paths.outbox,
+            {KEYSTORE: SystemKeystore(), KEY_FILE: KeyFile(self.paths.outbox_key)},
+            lambda: exclusive(self.paths.outbox_lock),
+            self._coordinator,
+            new_key_in=(KEYSTORE, KEY_FILE) if self.config.history_key == "auto" else (KEY_FILE,),
+            most_waiting=self.config.outbox_most,
+            keep_days=self.config.history_days,
+            clock=utc_now,
+        )
+
+    def _coordinator(self) -> str | None:
+        try:
+            return self.identity().ca_sha256
+        except NotEnrolledError:
+            return None
+
+    def history(self, *, create: bool = False) -> AbstractAsyncContextManager[History]:
+        """The history of results, opened with its key; with ``create``, as for saving, made where there is none.
+
+        Raises:
+            EdgeError: ``outbox.empty``: nothing was ever saved; ``outbox.*`` or ``storage.*``: it cannot be opened.
+        """
+        return self.outbox().history(create=create)
+
+    async def deliver(self) -> Delivery:
+        """Send what is queued, also what was turned down before; where nothing is, nobody is asked anything.
+
+        Raises:
+            EdgeError: the history cannot be opened.
+        """
+        outbox, before = self.outbox(), self._node_url()
+        delivery = await outbox.deliver(self.gateway().session, retry_refused=True)
+        if isinstance(delivery.failure, UnreachableError):
+            with suppress(EdgeError):
+                await self.locate_gateway()
+            if self._node_url() != before:
+                return await outbox.deliver(self.gateway().session, retry_refused=False)
+        return delivery
+
+    def _node_url(self) -> str | None:
+        try:
+            return self.identity().node_url
+        except NotEnrolledError:
+            return None
+
     def replica(self) -> ReplicaKnowledge:
         """The replica of the knowledge base."""
         from edge_node.knowledge.replica import ReplicaKnowledge
 
         return ReplicaKnowledge(self.paths.knowledge)
 
-    def recognition(self, local: LocalCache) -> RecognitionService:
-        """Recognition with the installed models; a node that has not joined uses the replica alone."""
-        from edge_node.knowledge.online import CoordinatorKnowledge
-        from edge_node.recognition.recogniser import Recogniser
-        from edge_node.recognition.service import RecognitionService
-        from protocols.pipeline import Pipelines
+    def quarantine(self, local: LocalCache) -> Quarantine:
+        """Which releases must not run here."""
+        from edge_node.cache.quarantine import Quarantine
 
         try:
-            self.identity()
-            coordinator = CoordinatorKnowledge(self.endpoints)
+            coordinator = self.identity().anchor.coordinator
         except NotEnrolledError:
             coordinator = None
-        recogniser = Recogniser(Pipelines(local.artifacts.path, self.config.threads))
-        return RecognitionService(recogniser, coordinator, self.replica(), self.config.diagnosis_timeout_s)
+        return Quarantine(local.store, local.artifacts, coordinator, utc_now)
+
+    def recognition(self, local: LocalCache, *, ask_coordinator: bool = True) -> GuardedRecognition:
+        """Recognition with the installed models; the replica alone without ``ask_coordinator`` or before joining."""
+        local.models.warm_up()  # its start goes on beside the imports here
+        from edge_node.knowledge.online import CoordinatorKnowledge
+        from edge_node.recognition.service import RecognitionService
+        from edge_node.worker.guard import GuardedRecognition
+
+        coordinator = None
+        if ask_coordinator:
+            with suppress(NotEnrolledError):
+                self.identity()
+                coordinator = CoordinatorKnowledge(self.endpoints)
+        service = RecognitionService(local.models, coordinator, self.replica(), self.config.diagnosis_timeout_s)
+        return GuardedRecognition(service, self.quarantine(local))
 
     async def join(self, invite: Invite, name: str) -> NodeIdentity:
         """Enrol this node."""

@@ -11,6 +11,7 @@ from edge_node.errors import EdgeError
 
 ENVIRONMENT_PREFIX = "MEDMESH_EDGE_"
 INTERFACES = ("all", "default", "loopback")
+HISTORY_KEYS = ("auto", "file")
 
 
 @dataclass(frozen=True)
@@ -20,18 +21,31 @@ class EdgeConfig:
     Attributes:
         auto_update: ``serve`` installs new versions of the models in use.
         threads: threads of LiteRT for one image.
+        isolate: models run in a process of their own, which may crash; else within the program.
+        worker_memory_mb: address space of that process, megabytes.
+        worker_timeout_s: longest time for preparing a picture, and for each model to run on it, seconds.
         interfaces: where ``discover`` listens: all, default or loopback.
         connect_timeout_s: longest wait for a connection, seconds.
         read_timeout_s: longest silence within an answer, seconds.
         diagnosis_timeout_s: longest wait for the coordinator's knowledge base before the replica is used, seconds.
+        history_days: how long a result is kept after the coordinator has it, days; unsent ones are kept.
+        history_key: where a new history's key is put: auto (the system's keystore, else a file) or file, for a service
+            that runs where nobody is logged in.
+        outbox_most: unsent records at which saving is refused.
     """
 
     auto_update: bool = True
     threads: int = 1
+    isolate: bool = True
+    worker_memory_mb: int = 2048
+    worker_timeout_s: float = 60.0
     interfaces: str = "all"
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 30.0
     diagnosis_timeout_s: float = 1.5
+    history_days: int = 90
+    history_key: str = "auto"
+    outbox_most: int = 50_000
 
     def __post_init__(self) -> None:
         """Refuse values outside their bounds.
@@ -40,6 +54,7 @@ class EdgeConfig:
             EdgeError: ``edge.config_value``.
         """
         _require(self.interfaces in INTERFACES, "interfaces", self.interfaces, " | ".join(INTERFACES))
+        _require(self.history_key in HISTORY_KEYS, "history_key", self.history_key, " | ".join(HISTORY_KEYS))
         for key, (low, high) in _BOUNDS.items():
             value = getattr(self, key)
             _require(low <= value <= high, key, value, f"{low} … {high}")
@@ -61,9 +76,13 @@ class EdgeConfig:
 _KEYS: dict[str, type] = {field.name: type(field.default) for field in fields(EdgeConfig)}
 _BOUNDS: dict[str, tuple[float, float]] = {
     "threads": (1, 64),
+    "worker_memory_mb": (256, 1_000_000),
+    "worker_timeout_s": (1, 3600),
     "connect_timeout_s": (0.1, 600),
     "read_timeout_s": (0.1, 3600),
     "diagnosis_timeout_s": (0.1, 60),
+    "history_days": (1, 36_500),
+    "outbox_most": (1, 10_000_000),
 }
 
 

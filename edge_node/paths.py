@@ -48,6 +48,21 @@ class Paths:
         return self.root / "kb.sqlite"
 
     @property
+    def outbox(self) -> Path:
+        """The history of results, sealed."""
+        return self.root / "outbox" / "history.sqlite"
+
+    @property
+    def outbox_key(self) -> Path:
+        """Its key, on machines without a keystore."""
+        return self.root / "outbox" / "history.key"
+
+    @property
+    def outbox_lock(self) -> Path:
+        """Held by the one process that makes the key."""
+        return self.root / "outbox" / "lock"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that changes the cache."""
         return self.root / "lock"

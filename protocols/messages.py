@@ -1,11 +1,13 @@
 """Messages on the coordinator-node websocket: small JSON objects, read strictly.
 
-The coordinator only *tells* ("there is something new"); nodes fetch by themselves, so a lost notice costs nothing.
+The coordinator only *tells* ("there is something new"); nodes fetch by themselves, so a lost notice costs nothing. Nodes
+send batches of results as binary frames (``protocols.results.batch``), each answered by a receipt once it is committed.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from protocols.errors import ProtocolError
@@ -13,6 +15,9 @@ from protocols.errors import ProtocolError
 WIRE_VERSION = 1
 MAX_MESSAGE_BYTES = 16 * 1024
 PING_INTERVAL_S = 300.0  # a ping every 20 s would cost a thin line up to 1 MB a day
+_MAX_FORMATS = 16
+_FORMAT = re.compile(r"[a-z0-9./-]{1,40}")
+_BATCH = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,23 @@ class Hello:
 
 @dataclass(frozen=True)
 class CatalogueNotice:
-    """The catalogue has reached ``serial``; whoever has seen less should look."""
+    """The catalogue has reached ``serial``; whoever has seen less should look.
+
+    ``accepts`` names the formats of binary frames that the coordinator takes; an older one takes none and says nothing.
+    """
 
     serial: int
+    accepts: tuple[str, ...] = ()
 
 
-Message = Hello | CatalogueNotice
+@dataclass(frozen=True)
+class Receipt:
+    """The batch with this id (``results.batch.batch_id``) is committed; it need not be sent again."""
+
+    batch: str
+
+
+Message = Hello | CatalogueNotice | Receipt
 
 
 def encode(message: Message) -> str:
@@ -38,8 +54,10 @@ def encode(message: Message) -> str:
     match message:
         case Hello(program, wire_version):
             document: dict[str, object] = {"type": "hello", "program": program, "wire_version": wire_version}
-        case CatalogueNotice(serial):
-            document = {"type": "catalogue", "serial": serial}
+        case CatalogueNotice(serial, accepts):
+            document = {"type": "catalogue", "serial": serial, **({"accepts": list(accepts)} if accepts else {})}
+        case Receipt(batch):
+            document = {"type": "receipt", "batch": batch}
     return json.dumps(document, separators=(",", ":"))
 
 
@@ -60,6 +78,16 @@ def decode(data: str | bytes) -> Message:
             if version > WIRE_VERSION:
                 raise ProtocolError("message.version", version=version)
             return Hello(program, version)
-        case {"type": "catalogue", "serial": int(serial)} if 0 <= serial < 2**53:
-            return CatalogueNotice(serial)
+        case {"type": "catalogue", "serial": int(serial), **more} if 0 <= serial < 2**53:
+            return CatalogueNotice(serial, _formats(more.get("accepts", [])))
+        case {"type": "receipt", "batch": str(batch)} if _BATCH.fullmatch(batch):
+            return Receipt(batch)
     raise ProtocolError("message.malformed")
+
+
+def _formats(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > _MAX_FORMATS:
+        raise ProtocolError("message.malformed")
+    if not all(isinstance(x, str) and _FORMAT.fullmatch(x) for x in value):
+        raise ProtocolError("message.malformed")
+    return tuple(value)

@@ -39,10 +39,10 @@ class StageRunner:
                 self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
                 self._interpreter.allocate_tensors()
                 self._signature = self._interpreter.get_signature_runner()
-        except (ValueError, RuntimeError) as error:
+                self.inputs = {name: tuple(d["shape"]) for name, d in self._signature.get_input_details().items()}
+                self.outputs = {name: tuple(d["shape"]) for name, d in self._signature.get_output_details().items()}
+        except (ValueError, RuntimeError, KeyError, UnicodeDecodeError) as error:
             raise ProtocolError("stage.unusable") from error
-        self.inputs = {name: tuple(d["shape"]) for name, d in self._signature.get_input_details().items()}
-        self.outputs = {name: tuple(d["shape"]) for name, d in self._signature.get_output_details().items()}
 
     def run(self, inputs: Tensors) -> Tensors:
         """Run the stage; tensors are float32 with the shapes in ``inputs`` and ``outputs``.

@@ -16,3 +16,10 @@ def data_folder(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"research data set {name} is not at {folder}; set MEDMESH_DATA")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process does a whole file, and all files that share the end-to-end network, so that it is built once."""
+    for item in items:
+        shared = "network" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("network" if shared else item.nodeid.split("::")[0]))

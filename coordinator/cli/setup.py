@@ -87,6 +87,7 @@ async def serve(
             coordinator.releases,
             coordinator.authority,
             coordinator.enrolment,
+            coordinator.results,
             Listening(host, port, node_port, public_url, not no_zeroconf),
             utc_now,
             ready,

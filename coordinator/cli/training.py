@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import csv
+import json
+import os
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -11,8 +12,8 @@ import click
 import typer
 
 from coordinator.bootstrap import open_coordinator, utc_now
+from coordinator.errors import CoordinatorError
 from coordinator.intake.datasets import Datasets
-from coordinator.releases.card import card as render_card
 from coordinator.store.blobs import write_atomically
 from coordinator.training import nsfwjs
 from coordinator.training.trunks import Trunks
@@ -118,10 +119,14 @@ async def evaluate(
     on: Annotated[Path, typer.Option(help="Zip or folder with one folder for each class")],
     groups: Annotated[Path | None, typer.Option(help="CSV with the columns file,group")] = None,
     save_predictions: Annotated[Path | None, typer.Option(help="Write one row an image to this CSV")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write one HTML file with plots; it names your files")] = None,
 ) -> None:
     """Run the released files over labelled images, exactly as a node would."""
+    from coordinator.reports import page
+    from coordinator.reports.evaluation import report as render
     from coordinator.training import evaluation
 
+    _check_targets(save_predictions, report)
     async with open_coordinator(console.home) as coordinator:
         manifest = await coordinator.models.manifest(model)
         with console.progress("Recognising", "识别", None) as advance:
@@ -130,43 +135,57 @@ async def evaluate(
             )
         trained_on = await Datasets(coordinator.database, coordinator.home, coordinator.engine).digests(manifest.model)
     document = evaluation.document(manifest, result, trained_on)
-    names = [x.label for x in manifest.labels]
     if save_predictions is not None:
-        with save_predictions.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["file", "group", "label", "predicted", "outcome", *names])
-            for i, name in enumerate(result.files):
-                row = result.scores[i]
-                writer.writerow(
-                    [
-                        name,
-                        result.groups[i],
-                        names[result.truth[i]],
-                        names[int(row.argmax())],
-                        result.predictions[i].answer.outcome,
-                    ]
-                    + [f"{x:.6f}" for x in row]
-                )
+        evaluation.write_predictions(save_predictions, manifest, result)
+    if report is not None:
+        rendered = page.render(render(manifest, result, document, on.resolve().name, utc_now()), console.language)
+        write_atomically(report, rendered.encode("utf-8"))
 
     def human() -> None:
-        figure = document["balanced_accuracy"]
+        balanced = document["balanced_accuracy"]
+        between = console.t("no interval", "无区间")
+        if balanced["low"] is not None:
+            between = f"{balanced['low']:.3f}–{balanced['high']:.3f}"
         console.line(
             f"{manifest.name} on {document['n']} images of {document['groups']} groups: balanced accuracy "
-            f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}).",
+            f"{balanced['value']:.3f} ({between}).",
             f"{manifest.name}，{document['n']} 张图像，{document['groups']} 个分组：平衡准确率 "
-            f"{figure['value']:.3f}（{figure['low']:.3f}–{figure['high']:.3f}）。",
+            f"{balanced['value']:.3f}（{between}）。",
         )
-        if seen := document["seen_in_training"]:
-            console.line(
-                f"! {seen} of these images were used in training: the figures flatter. Use unseen patients.",
-                f"! 其中 {seen} 张图像曾用于训练，指标偏高。请使用未见过的患者。",
-            )
+        for warning in document["warnings"]:
+            console.line(f"! {warning['text']}", f"! {warning['text_zh']}")
         console.table(
-            [console.t("class", "类别"), console.t("sensitivity", "灵敏度"), console.t("specificity", "特异度"), "n"],
-            [[k, v["sensitivity"], v["specificity"], v["n"]] for k, v in document["per_class"].items()],
-        )
+            [console.t("class", "类别"), console.t("sensitivity", "灵敏度"), console.t("specificity", "特异度"), "AUC", "n"],
+            [[k, *(_with_bounds(v, name) for name in ("sensitivity", "specificity", "auc")), v["n"]]
+             for k, v in document["per_class"].items()],
+        )  # fmt: skip
 
     console.answer(document, human)
+
+
+def _with_bounds(row: dict[str, Any], name: str) -> str:
+    """A class's figure with its interval, as far as they are defined."""
+    if row[name] is None:
+        return "—"
+    low, high = row["intervals"][name]["low"], row["intervals"][name]["high"]
+    return f"{row[name]:.3f}" + ("" if low is None else f" ({low:.3f}–{high:.3f})")
+
+
+def _check_targets(*targets: Path | None) -> None:
+    """Refuse before the long work starts, where a result could not be written after it.
+
+    Raises:
+        CoordinatorError: ``file.not_found``, ``file.wrong_kind`` or ``storage.not_writable``.
+    """
+    for target in targets:
+        if target is None:
+            continue
+        if not target.absolute().parent.is_dir():
+            raise CoordinatorError("file.not_found", path=target.parent)
+        if target.is_dir():
+            raise CoordinatorError("file.wrong_kind", path=target)
+        if not os.access(target.absolute().parent, os.W_OK):
+            raise CoordinatorError("storage.not_writable", path=target.parent)
 
 
 async def model_list(console: Console) -> None:
@@ -197,13 +216,42 @@ async def model_show(console: Console, model: Annotated[str, typer.Argument(help
     console.answer(document)
 
 
-async def model_card(console: Console, model: Annotated[str, typer.Argument(help="model or model@version")]) -> None:
+async def model_card(
+    console: Console,
+    model: Annotated[str, typer.Argument(help="model or model@version")],
+    html: Annotated[Path | None, typer.Option(help="Write one HTML file with plots, for reading and printing")] = None,
+    bundle_metadata: Annotated[
+        Path | None, typer.Option(help="Write JSON with the field names of a MONAI bundle")
+    ] = None,
+) -> None:
     """The model card, in Markdown."""
+    from coordinator.releases.cards.bundle import metadata
+    from coordinator.releases.cards.content import card
+    from coordinator.releases.cards.facts import gather
+    from coordinator.reports import markdown, page
+
+    _check_targets(html, bundle_metadata)
     async with open_coordinator(console.home) as coordinator:
-        manifest = await coordinator.models.manifest(model)
-        training = await coordinator.models.show(model)
-    text = render_card(manifest, training)
-    console.answer({"model": manifest.name, "card": text}, lambda: console.line(text, text))
+        facts = await gather(model, coordinator.models, coordinator.releases, coordinator.home, coordinator.config.name)
+    content = card(facts)
+    document = {"model": facts.manifest.name, "card": markdown.render(content, console.language)}
+    if html is not None:
+        write_atomically(html, page.render(content, console.language).encode("utf-8"))
+        document["html"] = str(html)
+    if bundle_metadata is not None:
+        write_atomically(
+            bundle_metadata, (json.dumps(metadata(facts), ensure_ascii=False, indent=2) + "\n").encode("utf-8")
+        )
+        document["bundle_metadata"] = str(bundle_metadata)
+    written = [str(path) for path in (html, bundle_metadata) if path is not None]
+
+    def human() -> None:
+        for path in written:
+            console.line(f"Written: {path}", f"已写入：{path}")
+        if not written:
+            console.line(document["card"], document["card"])
+
+    console.answer(document, human)
 
 
 async def model_export(

@@ -1,4 +1,4 @@
-"""The websocket gateway: tells enrolled nodes that there is something new. They fetch by themselves."""
+"""The websocket gateway: tells enrolled nodes that there is something new, and takes in the results that they report."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import contextlib
 import hashlib
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
-from protocols.errors import ProtocolError
-from protocols.messages import MAX_MESSAGE_BYTES, PING_INTERVAL_S, CatalogueNotice, Hello, decode, encode
+from protocols.errors import MedMeshError, ProtocolError
+from protocols.messages import MAX_MESSAGE_BYTES, PING_INTERVAL_S, CatalogueNotice, Hello, Receipt, decode, encode
+from protocols.results import batch
+from protocols.results.report import Report
 
 _log = logging.getLogger("medmesh.gateway")
 _HELLO_TIMEOUT_S = 15.0
@@ -23,14 +25,17 @@ _MAX_NODES = 4096
 
 NodeOf = Callable[[str], Awaitable[str | None]]
 Serial = Callable[[], Awaitable[int]]
+Store = Callable[[str, Sequence[Report]], Awaitable[None]]
 
 
 class Gateway:
     """Keeps one connection a node and sends each a notice when the rollout document's serial rises."""
 
-    def __init__(self, node_of: NodeOf, serial: Serial) -> None:
+    def __init__(self, node_of: NodeOf, serial: Serial, store: Store) -> None:
+        """Args: store: has a node's reports written; returns once they are committed."""
         self._node_of = node_of
         self._serial = serial
+        self._store = store
         self._nodes: set[ServerConnection] = set()
 
     @asynccontextmanager
@@ -41,9 +46,9 @@ class Gateway:
             host,
             port,
             ssl=context,
-            max_size=MAX_MESSAGE_BYTES,
-            max_queue=4,
-            compression=None,  # tiny messages; and no deflate bombs
+            max_size=max(MAX_MESSAGE_BYTES, batch.MAX_FRAME_BYTES),
+            max_queue=2,
+            compression=None,  # messages are tiny, batches compressed and bounded; and no deflate bombs
             ping_interval=PING_INTERVAL_S,
             ping_timeout=PING_INTERVAL_S,
             open_timeout=_HELLO_TIMEOUT_S,
@@ -72,10 +77,14 @@ class Gateway:
             if not isinstance(hello, Hello):
                 raise ProtocolError("message.malformed")
             self._nodes.add(connection)
-            await connection.send(encode(CatalogueNotice(await self._serial())))
+            await connection.send(encode(_notice(await self._serial())))
             async for message in connection:
-                decode(message)  # nothing is expected yet; what is not understood ends the connection
-        except ProtocolError as error:
+                if isinstance(message, str):
+                    decode(message)  # nothing is expected; what is not understood ends the connection
+                    continue
+                await self._store(node, batch.unpack(message))  # the next message waits until this one is committed
+                await connection.send(encode(Receipt(batch.batch_id(message))))
+        except MedMeshError as error:
             await connection.close(error.kind.close_code, error.code)
         except (ConnectionClosed, TimeoutError):
             pass
@@ -93,5 +102,9 @@ class Gateway:
                 _log.exception("reading the rollout document's serial failed; trying again")
                 continue
             if told is not None and serial != told:
-                broadcast(self._nodes, encode(CatalogueNotice(serial)))
+                broadcast(self._nodes, encode(_notice(serial)))
             told = serial
+
+
+def _notice(serial: int) -> CatalogueNotice:
+    return CatalogueNotice(serial, (batch.FORMAT,))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 class FolderBlobs:
@@ -38,10 +41,17 @@ class FolderBlobs:
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Replace a file so that a crash at any moment leaves the old or the new one, on disk."""
+    with replacing(path, mode) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """A file to write into, which takes the place of ``path`` when the block ends well."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(mode)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, ForeignKey, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, UniqueConstraint
 
 metadata = MetaData()
 
@@ -98,4 +98,35 @@ nodes = Table(
     Column("public_key", String(1000), nullable=False),  # PEM, to check a request for renewal
     Column("enrolled", String(40), nullable=False),
     Column("last_seen", String(40)),
+)
+
+# What nodes report. The number is the order of arrival; a report is known by its node and the id that the node gave it.
+results = Table(
+    "results",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("node", ForeignKey("nodes.id"), nullable=False),
+    Column("id", String(32), nullable=False),
+    Column("received", String(40), nullable=False, index=True),
+    Column("disease", String(63), nullable=False, index=True),
+    Column("release", String(80), nullable=False),
+    Column("outcome", String(40), nullable=False),
+    Column("label", String(120), nullable=False),  # the likeliest one
+    Column("report", JSON, nullable=False),
+    UniqueConstraint("node", "id"),
+)
+
+confirmations = Table(
+    "confirmations",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("node", ForeignKey("nodes.id"), nullable=False),
+    Column("id", String(32), nullable=False),
+    Column("received", String(40), nullable=False),
+    Column("result", String(32), nullable=False),  # may arrive after its result was refused, hence no reference
+    Column("revision", Integer, nullable=False),  # the highest one counts
+    Column("label", String(120), nullable=False),
+    Column("report", JSON, nullable=False),
+    UniqueConstraint("node", "id"),
+    Index("last_word", "node", "result", "revision"),
 )

@@ -38,10 +38,13 @@ def calibrate(
         return float(-np.log(np.clip(p, 1e-12, 1)).mean())
 
     temperature = math.exp(float(minimize_scalar(loss, bounds=_TEMPERATURES, method="bounded").x))
-    # An image counts once, however often the cross-validation was repeated.
     plain = uncalibrated(logits.shape[2], round(temperature, 6))
-    nonconformity = 1 - scores(logits, plain)[:, images, truth].mean(axis=0)
-    return replace(plain, coverage=coverage, thresholds=thresholds(nonconformity, truth, groups, coverage))
+    # All repeats together: a mean over them is steadier than the single model that is shipped, and its sets too small.
+    # The correction counts groups, so repeats do not pass for more patients.
+    nonconformity = (1 - scores(logits, plain)[:, images, truth]).ravel()
+    repeats = len(logits)
+    found = thresholds(nonconformity, np.tile(truth, repeats), np.tile(groups, repeats), coverage)
+    return replace(plain, coverage=coverage, thresholds=found)
 
 
 def thresholds(

@@ -15,7 +15,9 @@ TAPS = ("mixed4_avg", "mixed7_avg")
 APPEARANCE_AXES = 12
 LAYOUT_AXES = 6
 FAMILIAR = 0.97  # share of unseen training images below the familiar limit
-ALTERED = 0.75  # share of unseen altered views below the foreign limit; at 0.90 a third of brain scans were only "unsure"
+ALTERED = (
+    0.75  # share of unseen altered views below the foreign limit; at 0.90 a third of brain scans were only "unsure"
+)
 _LEAST_FOREIGN = 1.5  # times the familiar limit
 _LAYOUT_MARGIN = 1.5
 

@@ -23,6 +23,8 @@ from coordinator.nodes.authority import Authority
 from coordinator.nodes.enrolment import Enrolment
 from coordinator.nodes.gateway import Gateway
 from coordinator.releases.lifecycle import Releases
+from coordinator.results.store import Results
+from coordinator.results.writer import ResultWriter
 from coordinator.store.blobs import FolderBlobs, write_atomically
 from coordinator.web.app import Services, make_app
 from disease_kb.seeding import open_or_build
@@ -72,6 +74,7 @@ async def serve(
     releases: Releases,
     authority: Authority,
     enrolment: Enrolment,
+    results: Results,
     listening: Listening,
     clock: Clock,
     ready: Callable[[dict[str, str]], None],
@@ -93,10 +96,12 @@ async def serve(
         hosts.append(_host(listening.public_url))
     certificate, key = authority.issue_server(hosts, clock())
 
-    gateway = Gateway(lambda digest: enrolment.node_of(digest, clock()), releases.serial)
+    writer = ResultWriter(results, clock)
+    gateway = Gateway(lambda digest: enrolment.node_of(digest, clock()), releases.serial, writer.store)
     context = authority.gateway_context(certificate, key)
     async with contextlib.AsyncExitStack() as stack:
         knowledge = await stack.enter_async_context(await open_or_build(home.root))
+        await stack.enter_async_context(writer.running())
         try:
             server = await stack.enter_async_context(gateway.listen(listening.host, listening.node_port, context))
         except OSError as error:

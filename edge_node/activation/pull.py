@@ -143,7 +143,7 @@ class Puller:
         return done
 
     async def _update(self, release: CatalogueRelease, fetch: bool) -> bool:
-        if await self._installer.is_active(release):
+        if await self._installer.is_active(release) or await self._installer.quarantined(release):
             return False
         if not fetch and self._cache.bytes_needed(release.files):
             return False

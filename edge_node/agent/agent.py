@@ -1,14 +1,16 @@
-"""``serve``: hold the line to the coordinator, hear notices, and update the models in use."""
+"""``serve``: hold the line to the coordinator, hear notices, update the models in use, and send what is queued."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Protocol
 
 from edge_node.agent.backoff import delay_s
 from edge_node.errors import NodeRevokedError, ReleaseRefusedError, TrustError
+from edge_node.outbox.courier import Link
+from edge_node.outbox.errors import CoordinatorOlderError
 from edge_node.trust.catalogue import CatalogueRelease
 from edge_node.trust.feed import Snapshot
 from protocols.errors import Language, MedMeshError
@@ -20,11 +22,17 @@ _FINAL = (NodeRevokedError, ReleaseRefusedError, TrustError)
 Emit = Callable[[str, dict[str, Any]], None]
 
 
+class Session(Link, Protocol):
+    """One connection: yields catalogue serials until it breaks, and takes batches of results."""
+
+    def __aiter__(self) -> AsyncIterator[int]: ...
+
+
 class Gateway(Protocol):
     """The line on which the coordinator tells of news."""
 
-    def session(self) -> AbstractAsyncContextManager[AsyncIterator[int]]:
-        """One connection; yields catalogue serials until it breaks.
+    def session(self) -> AbstractAsyncContextManager[Session]:
+        """One connection.
 
         Raises:
             MedMeshError: it cannot be made, or broke.
@@ -60,13 +68,28 @@ class Updates(Protocol):
         ...
 
 
+class Outbox(Protocol):
+    """What waits to be sent."""
+
+    async def carry(
+        self, link: Link, sent: Callable[[int, int], None], sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        """Send what is queued, now and later, until cancelled; ``sent`` is told how many went and how many wait.
+
+        Raises:
+            MedMeshError: it cannot be sent now.
+        """
+        ...
+
+
 class Agent:
-    """Two tasks: one listens and reconnects, one works off what was heard. Neither ever ends by itself."""
+    """Two tasks: one listens, reconnects and sends, one works off what was heard. Neither ever ends by itself."""
 
     def __init__(
         self,
         gateway: Gateway,
         updates: Callable[[], AbstractAsyncContextManager[Updates]],
+        outbox: Outbox,
         upkeep: Callable[[], Awaitable[None]],
         emit: Emit,
         *,
@@ -83,6 +106,7 @@ class Agent:
         """
         self._gateway = gateway
         self._updates = updates
+        self._outbox = outbox
         self._upkeep = upkeep
         self._emit = emit
         self._language: Language = language
@@ -104,11 +128,12 @@ class Agent:
         failures = 0
         while True:
             try:
-                async with self._gateway.session() as serials:
+                async with self._gateway.session() as session:
                     self._emit("connected", {})
-                    async for serial in serials:
-                        failures = 0
-                        self._hear(serial)
+                    async with self._carrying(session):
+                        async for serial in session:
+                            failures = 0
+                            self._hear(serial)
             except MedMeshError as error:
                 failures += 1
                 wait_s = delay_s(failures, self._chance())
@@ -117,6 +142,35 @@ class Agent:
                 await self._sleep(wait_s)
                 with suppress(MedMeshError):  # the next attempt to connect tells what is wrong
                     await self._upkeep()
+
+    @asynccontextmanager
+    async def _carrying(self, session: Session) -> AsyncIterator[None]:
+        """Send over ``session`` while the block lasts."""
+        task = asyncio.create_task(self._carry(session))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()  # it ends by itself only where the coordinator takes no results
+
+    async def _carry(self, session: Session) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._outbox.carry(session, self._sent, self._sleep)
+            except CoordinatorOlderError as error:
+                self._emit("failed", error.document(self._language)["error"])
+                return  # it has to be updated, and that ends the connection
+            except MedMeshError as error:
+                failures += 1
+                wait_s = delay_s(failures, self._chance())
+                self._emit("failed", {**error.document(self._language)["error"], "retry_s": round(wait_s, 1)})
+                await self._sleep(wait_s)
+
+    def _sent(self, records: int, waiting: int) -> None:
+        self._emit("sent", {"records": records, "waiting": waiting})
 
     def _hear(self, serial: int) -> None:
         """Take note of a serial. The first one is always looked into: models may have stayed behind an old list."""

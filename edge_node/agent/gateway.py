@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Self
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from edge_node import PROGRAM
 from edge_node.errors import UnreachableError
 from edge_node.identity import tls
-from protocols.messages import MAX_MESSAGE_BYTES, PING_INTERVAL_S, CatalogueNotice, Hello, decode, encode
+from edge_node.outbox.errors import BatchRefusedError, NotAcceptedError
+from protocols.errors import MedMeshError
+from protocols.messages import MAX_MESSAGE_BYTES, PING_INTERVAL_S, CatalogueNotice, Hello, Receipt, decode, encode
+from protocols.results.batch import batch_id
+
+RECEIPT_TIMEOUT_S = 120.0  # a full batch takes half a minute on a line of 1 kB/s
+_NOTICE_TIMEOUT_S = 30.0
+_MOST_NEWS = 64
+_MALFORMED, _REFUSED = 1007, 1008  # RFC 6455 section 7.4
+_NOT_OURS = ("not enrolled", "node.revoked")
+_REASON = re.compile(r"results\.[a-z_]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -25,8 +37,103 @@ class Line:
     context: ssl.SSLContext
 
 
+class Session:
+    """One connection: catalogue serials come in, batches of results go out. Iterating ends with the failure."""
+
+    def __init__(self, connection: ClientConnection, url: str) -> None:
+        self._connection = connection
+        self._url = url
+        self._serials: asyncio.Queue[int | None] = asyncio.Queue()
+        self._greeting: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
+        self._receipts: dict[str, asyncio.Future[None]] = {}
+        self._failure: MedMeshError | None = None
+
+    async def read(self) -> None:
+        """Take in what the coordinator sends until the connection ends."""
+        try:
+            async for data in self._connection:
+                self._take(decode(data))
+            failure: MedMeshError = UnreachableError("edge.gateway_unreachable", url=self._url)
+        except MedMeshError as error:
+            failure = error
+        except ConnectionClosed as error:
+            failure = _meaning(error, self._url)
+        self._failure = failure
+        for receipt in self._receipts.values():
+            if not receipt.done():
+                receipt.set_exception(failure)
+        if not self._greeting.done():
+            self._greeting.set_exception(failure)
+        self._greeting.exception()  # nobody needs to have asked
+        self._serials.put_nowait(None)
+
+    def _take(self, message: object) -> None:
+        match message:
+            case CatalogueNotice(serial, accepts):
+                if not self._greeting.done():
+                    self._greeting.set_result(accepts)
+                if self._serials.qsize() == _MOST_NEWS:  # where nobody listens the newest are enough
+                    self._serials.get_nowait()
+                self._serials.put_nowait(serial)
+            case Receipt(batch) if batch in self._receipts and not self._receipts[batch].done():
+                self._receipts[batch].set_result(None)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> int:
+        serial = await self._serials.get()
+        if serial is None:
+            raise self._failure or UnreachableError("edge.gateway_unreachable", url=self._url)
+        return serial
+
+    async def accepts(self) -> tuple[str, ...]:
+        """The formats of batches that the coordinator takes.
+
+        Raises:
+            MedMeshError: the connection broke first.
+        """
+        try:
+            async with asyncio.timeout(_NOTICE_TIMEOUT_S):
+                return await asyncio.shield(self._greeting)
+        except TimeoutError as error:
+            raise UnreachableError("edge.gateway_unreachable", url=self._url) from error
+
+    async def deliver(self, frame: bytes) -> None:
+        """Send a batch; returns once its receipt is here.
+
+        Raises:
+            BatchRefusedError: the coordinator refused it, and closed the connection.
+            NotAcceptedError: it does not accept this node.
+            UnreachableError: the connection broke, now or before, or there was no receipt in time.
+        """
+        if self._failure is not None:
+            raise UnreachableError("edge.gateway_unreachable", url=self._url)
+        receipt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._receipts[batch_id(frame)] = receipt
+        try:
+            async with asyncio.timeout(RECEIPT_TIMEOUT_S):
+                with suppress(ConnectionClosed):  # whoever reads hears why, and tells the receipt
+                    await self._connection.send(frame)
+                await receipt
+        except TimeoutError as error:
+            await self._connection.close()
+            raise UnreachableError("outbox.no_receipt") from error
+        finally:
+            self._receipts.pop(batch_id(frame), None)
+
+
+def _meaning(error: ConnectionClosed, url: str) -> MedMeshError:
+    """Why the coordinator closed the connection."""
+    if error.rcvd is not None and error.rcvd.code == _MALFORMED and _REASON.fullmatch(error.rcvd.reason):
+        return BatchRefusedError("outbox.batch_refused", reason=error.rcvd.reason)
+    if error.rcvd is not None and error.rcvd.code == _REFUSED and error.rcvd.reason in _NOT_OURS:
+        return NotAcceptedError("gateway.refused")
+    return UnreachableError("edge.gateway_unreachable", url=url)
+
+
 class WebsocketGateway:
-    """Connects to the gateway and yields catalogue serials."""
+    """Connects to the gateway."""
 
     def __init__(self, line: Callable[[], Line], open_timeout_s: float) -> None:
         """Args: line: asked anew for each connection."""
@@ -34,11 +141,12 @@ class WebsocketGateway:
         self._open_timeout_s = open_timeout_s
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[AsyncIterator[int]]:
+    async def session(self) -> AsyncIterator[Session]:
         """One connection, after our greeting.
 
         Raises:
             UnreachableError: it cannot be made, or broke.
+            NotAcceptedError: the coordinator does not accept this node.
             ProtocolError: the other side sent something else than messages.
         """
         line = self._line()
@@ -55,14 +163,14 @@ class WebsocketGateway:
                 max_size=MAX_MESSAGE_BYTES,
             ) as connection:
                 await connection.send(encode(Hello(PROGRAM)))
-                yield _serials(connection)
+                session = Session(connection, line.url)
+                reader = asyncio.create_task(session.read())
+                try:
+                    yield session
+                finally:
+                    reader.cancel()
+                    await asyncio.wait([reader])
+        except ConnectionClosed as error:
+            raise _meaning(error, line.url) from error
         except (OSError, TimeoutError, asyncio.IncompleteReadError, WebSocketException) as error:
             raise UnreachableError("edge.gateway_unreachable", url=line.url) from error
-
-
-async def _serials(connection: ClientConnection) -> AsyncIterator[int]:
-    async for data in connection:
-        message = decode(data)
-        if isinstance(message, CatalogueNotice):
-            yield message.serial
-    raise UnreachableError("edge.gateway_unreachable", url="wss")

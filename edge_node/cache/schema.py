@@ -67,4 +67,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             UNIQUE (code, subject)
         ) STRICT""",
     ),
+    (
+        """CREATE TABLE quarantine (
+            disease TEXT NOT NULL,
+            model TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            code TEXT NOT NULL,
+            since TEXT NOT NULL,
+            PRIMARY KEY (disease, model, version)
+        ) STRICT""",
+    ),
 )

@@ -58,6 +58,22 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Quarantined:
+    """A release that must not run here, and the code of what it did."""
+
+    disease: str
+    model: str
+    version: int
+    code: str
+    since: datetime
+
+    @property
+    def name(self) -> str:
+        """``model@version``."""
+        return f"{self.model}@{self.version}"
+
+
+@dataclass(frozen=True)
 class Floor:
     """From now on, no lower version of the activated model may be chosen."""
 
@@ -129,9 +145,13 @@ class CacheStore:
         now: datetime,
         floor: Floor | None = None,
     ) -> None:
-        """Make a version the active one of its model; the one before becomes the previous one, older ones go."""
+        """Make a version the active one of its model; the one before becomes the previous one, older ones go.
+
+        Versions below it leave the quarantine.
+        """
         key = (disease, model)
         async with self._transaction():
+            await self._run("DELETE FROM quarantine WHERE disease = ? AND model = ? AND version < ?", (*key, version))
             await self._run("DELETE FROM release WHERE disease = ? AND model = ? AND version = ?", (*key, version))
             if await self._rows("SELECT 1 FROM release WHERE disease = ? AND model = ? AND state = 'active'", key):
                 await self._run("DELETE FROM release WHERE disease = ? AND model = ? AND state = 'previous'", key)
@@ -258,6 +278,54 @@ class CacheStore:
             Event(code, subject, message, datetime.fromisoformat(first), datetime.fromisoformat(last), count)
             for code, subject, message, first, last, count in rows
         ]
+
+    async def quarantine(
+        self, disease: str, model: str, version: int, code: str, now: datetime, *, go_back: bool
+    ) -> None:
+        """Put a release into quarantine; with ``go_back`` the previous one becomes active if this one was."""
+        key = (disease, model, version)
+        async with self._transaction():
+            await self._run(
+                "INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, ?, ?)",
+                (*key, code, now.isoformat(timespec="seconds")),
+            )
+            if go_back and await self._is_in_state(*key, "active"):
+                await self._exchange(disease, model)
+
+    async def unquarantine(self, disease: str, model: str, version: int) -> None:
+        """Let a release run again; where the version before it stands in, it becomes active again."""
+        key = (disease, model, version)
+        async with self._transaction():
+            await self._run("DELETE FROM quarantine WHERE disease = ? AND model = ? AND version = ?", key)
+            active = await self._rows(
+                "SELECT version FROM release WHERE disease = ? AND model = ? AND state = 'active'", (disease, model)
+            )
+            if active and active[0][0] < version and await self._is_in_state(*key, "previous"):
+                await self._exchange(disease, model)
+
+    async def quarantined(self) -> list[Quarantined]:
+        """Releases that must not run here."""
+        rows = await self._rows("SELECT disease, model, version, code, since FROM quarantine ORDER BY model, version")
+        return [
+            Quarantined(disease, model, version, code, datetime.fromisoformat(since))
+            for disease, model, version, code, since in rows
+        ]
+
+    async def _is_in_state(self, disease: str, model: str, version: int, state: str) -> bool:
+        sql = "SELECT 1 FROM release WHERE disease = ? AND model = ? AND version = ? AND state = ?"
+        return bool(await self._rows(sql, (disease, model, version, state)))
+
+    async def _exchange(self, disease: str, model: str) -> None:
+        """Make the previous version of a model the active one and the other way round, if it has both."""
+        key = (disease, model)
+        rows = await self._rows("SELECT state, number FROM release WHERE disease = ? AND model = ?", key)
+        number = dict(rows)
+        if len(number) == 2:
+            # A state may stand once only: under a name that no model has, the previous version passes the active one.
+            sql = "UPDATE release SET state = ?, model = ? WHERE number = ?"
+            await self._run(sql, ("active", f"{model}/", number["previous"]))
+            await self._run(sql, ("previous", model, number["active"]))
+            await self._run(sql, ("active", model, number["previous"]))
 
     async def remove(self, disease: str, model: str) -> None:
         """Forget both versions of a model."""

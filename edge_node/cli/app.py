@@ -2,7 +2,32 @@
 
 from __future__ import annotations
 
-from edge_node.cli import cache, discover, joining, knowledge, recognise, releases, serve, settings
+from edge_node.cli import (
+    cache,
+    confirm,
+    discover,
+    history,
+    joining,
+    knowledge,
+    recognise,
+    releases,
+    serve,
+    settings,
+    ui,
+)
 from edge_node.cli.root import app
 
-__all__ = ["app", "cache", "discover", "joining", "knowledge", "recognise", "releases", "serve", "settings"]
+__all__ = [
+    "app",
+    "cache",
+    "confirm",
+    "discover",
+    "history",
+    "joining",
+    "knowledge",
+    "recognise",
+    "releases",
+    "serve",
+    "settings",
+    "ui",
+]

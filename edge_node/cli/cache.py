@@ -1,4 +1,4 @@
-"""``cache list`` and ``cache remove``."""
+"""``cache list``, ``cache remove`` and ``cache unquarantine``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ async def list_(console: Console) -> None:
     edge = Edge(console.home)
     async with edge.local() as local:
         installed = await local.store.installed()
+        marks = await local.store.quarantined()
         total = local.artifacts.total_bytes()
+    out = {(mark.disease, mark.name): mark for mark in marks}
     document = {
         "releases": [
             {
@@ -29,10 +31,14 @@ async def list_(console: Console) -> None:
                 "version": r.version,
                 "release": r.name,
                 "active": r.active,
+                "quarantined": (r.disease, r.name) in out,
                 "installed": r.installed.isoformat(),
                 "bytes": sum(a.size_bytes for a in r.files),
             }
             for r in installed
+        ],
+        "quarantine": [
+            {"disease": m.disease, "release": m.name, "code": m.code, "since": m.since.isoformat()} for m in marks
         ],
         "bytes_total": total,
     }
@@ -49,7 +55,7 @@ async def list_(console: Console) -> None:
             [
                 r.disease,
                 r.name,
-                console.t("in use", "使用中") if r.active else console.t("previous", "上一版本"),
+                _state(console, active=r.active, quarantined=(r.disease, r.name) in out),
                 time_text(r.installed),
                 size_text(sum(a.size_bytes for a in r.files)),
             ]
@@ -60,6 +66,33 @@ async def list_(console: Console) -> None:
             f"{size_text(total)} on the disk; files that models share are kept once.",
             f"共占用 {size_text(total)}；共享文件只保存一份。",
         )
+
+    console.answer(document, human)
+
+
+def _state(console: Console, *, active: bool, quarantined: bool) -> str:
+    if quarantined:
+        return console.t("in quarantine", "已隔离")
+    return console.t("in use", "使用中") if active else console.t("previous", "上一版本")
+
+
+@command(commands)
+async def unquarantine(
+    console: Console,
+    release: Annotated[str, typer.Argument(metavar="MODEL[@VERSION]")],
+) -> None:
+    """Let a release run again that crashed on this machine · 解除隔离."""
+    edge = Edge(console.home)
+    async with edge.local() as local:
+        freed = await edge.quarantine(local).remove(release)
+        active = {(r.disease, r.name) for r in await local.store.installed() if r.active}
+    document = {
+        "released": [{"disease": m.disease, "release": m.name, "active": (m.disease, m.name) in active} for m in freed]
+    }
+
+    def human() -> None:
+        for mark in freed:
+            console.line(f"{mark.name} may run again.", f"{mark.name} 可以再次运行。")
 
     console.answer(document, human)
 

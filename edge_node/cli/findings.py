@@ -95,6 +95,14 @@ def _print_answer(console: Console, answer: dict[str, Any]) -> None:
     _print_bold(console, f"▶ {wording.headline(answer, language)}")
     for what, todo in wording.reasons(answer, language):
         console.line(f"  - {what}\n    → {todo}", f"  - {what}\n    → {todo}")
+    if replaced := answer.get("instead_of"):
+        console.line(
+            f"! {replaced['release']} crashed on this machine and was set aside; this is the version before it.",
+            f"! {replaced['release']} 曾在本机崩溃，已停用；此结果来自之前的版本。",
+        )
+    if "id" in answer:
+        confirm = f"medmesh-edge confirm {answer['id'][:8]} --label LABEL"
+        console.line(f"Kept in the history; your word on it: {confirm}", f"已存入历史记录；确认或更正：{confirm}")
     if answer["outcome"] != _FOREIGN:
         _print_scores(console, answer)
     for note in (wording.limits(answer, language), wording.explanation(answer, language)):

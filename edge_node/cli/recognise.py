@@ -18,6 +18,7 @@ from protocols.console import Console, command
 if TYPE_CHECKING:
     from edge_node.recognition.service import Findings
     from edge_node.trust.standing import Standing
+    from edge_node.worker.guard import GuardedFindings
     from protocols.manifest import ReleaseManifest
 
 
@@ -34,6 +35,7 @@ async def recognise(
         Path | None,
         typer.Option("--explain", metavar="OUT.png", help="Draw where the evidence lies · 绘制判断依据所在位置"),
     ] = None,
+    save: Annotated[bool, typer.Option("--save/--no-save", help="Keep in the history · 保存到历史记录")] = True,
 ) -> None:
     """Recognise pictures on this machine and show the diagnosis aid · 识别图像并给出诊断参考."""
     from edge_node.recognition.crop import parse_crop
@@ -49,8 +51,10 @@ async def recognise(
         releases, revoked = await _releases(local, standing, disease, model)
         findings = await edge.recognition(local).recognise(images, releases, region, case, files)
     warn(console, standing)
-    for refusal in revoked:
+    for refusal in (*revoked, *findings.quarantined):
         console.say(refusal.message("en"), refusal.message("zh"))
+    if save:
+        await _save(edge, findings)
     if findings.results:
         from edge_node.cli.findings import print_findings
 
@@ -59,11 +63,23 @@ async def recognise(
             "errors": [{"image": str(f.file), **f.document(console.language)["error"]} for f in findings.failures],
             "unwritten": [e.document(console.language)["error"] for e in findings.unwritten],
             "revoked": [r.document(console.language)["error"] for r in revoked],
+            "quarantined": [q.document(console.language)["error"] for q in findings.quarantined],
             "staleness": standing.staleness(),
             "node_revoked": standing.node_revoked,
         }
         console.answer(document, lambda: print_findings(console, findings.results))
     _end(console, findings)
+
+
+async def _save(edge: Edge, findings: GuardedFindings) -> None:
+    """Keep the results in the history; where that fails they are shown all the same, and the failure is told."""
+    if not findings.results:
+        return
+    try:
+        async with edge.history(create=True) as history:
+            findings.results = await history.save(findings.results)
+    except EdgeError as error:
+        findings.unwritten.append(error)
 
 
 async def _releases(

@@ -170,7 +170,7 @@ def _print_pulled(console: Console, document: dict[str, Any]) -> None:
 
 @command(app)
 async def sync(console: Console) -> None:
-    """Verify the newest list, bring the models in use and the knowledge base up to date · 核对列表并更新."""
+    """Send what is queued, verify the newest list, bring models and knowledge base up to date · 发送结果并更新."""
     edge = Edge(console.home)
     renewal: MedMeshError | None = None
     renewed = False
@@ -178,6 +178,7 @@ async def sync(console: Console) -> None:
         renewed = await edge.renew_when_due() is not None
     except EdgeError as error:
         renewal = error
+    sent, unsent = await _deliver(edge)
     async with edge.online() as online:
         snapshot = await online.feed.refresh()
         switched = await online.puller.update_installed(snapshot)
@@ -198,6 +199,7 @@ async def sync(console: Console) -> None:
         "certificate_renewed": renewed,
         "staleness": standing.staleness(),
         "bytes": edge.traffic.document(),
+        "outbox": {**sent, "error": None if unsent is None else unsent.document(console.language)["error"]},
     }
 
     def human() -> None:
@@ -215,8 +217,25 @@ async def sync(console: Console) -> None:
             )
         else:
             console.line("The knowledge base is up to date.", "疾病知识库已是最新。")
+        if sent["sent"] or sent["queued"]:
+            console.line(
+                f"Results: {sent['sent']} sent, {sent['queued']} wait.",
+                f"结果：已发送 {sent['sent']} 条，{sent['queued']} 条待发送。",
+            )
 
     console.answer(document, human)
+    if unsent is not None:
+        raise unsent
+
+
+async def _deliver(edge: Edge) -> tuple[dict[str, int], MedMeshError | None]:
+    """Send what is queued; a failure is told at the end and keeps no model from being updated."""
+    try:
+        delivery = await edge.deliver()
+    except EdgeError as error:
+        return {"sent": 0, "queued": 0, "refused": 0}, error
+    counts = delivery.counts
+    return {"sent": delivery.sent, "queued": counts.queued, "refused": counts.refused}, delivery.failure
 
 
 @command(app)

@@ -20,6 +20,10 @@ _TEXTS = {
     "catalogue": ("List number {serial} verified.", "已验证第 {serial} 号列表。"),
     "updated": ("{release} is now in use for {disease}.", "{disease} 现使用 {release}。"),
     "knowledge": ("The knowledge base is now version {version}.", "疾病知识库已更新到 {version}。"),
+    "sent": (
+        "{records} results sent to the coordinator; {waiting} wait.",
+        "已向协调端发送 {records} 条记录，{waiting} 条待发送。",
+    ),
     "failed": ("{message} {remedy}", "{message}{remedy}"),
     "stopped": ("Stopped.", "已停止。"),
 }
@@ -27,7 +31,7 @@ _TEXTS = {
 
 @command(app)
 async def serve(console: Console) -> None:
-    """Listen for new releases and keep the models in use up to date, until stopped · 后台运行并自动更新."""
+    """Listen for new releases, keep the models in use up to date and send results, until stopped · 后台运行并自动更新."""
     from edge_node.agent.agent import Agent
 
     edge = Edge(console.home)
@@ -45,6 +49,7 @@ async def serve(console: Console) -> None:
     agent = Agent(
         edge.gateway(),
         edge.updates,
+        edge.outbox(),
         edge.upkeep,
         emit,
         language=console.language,

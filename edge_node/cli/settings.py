@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edge_node.bootstrap import Edge
 from edge_node.cli.root import app, group
-from edge_node.cli.text import size_text, time_text, warn
+from edge_node.cli.text import size_text, time_text, warn, warn_of_key_file
 from protocols.console import Console, command
+
+if TYPE_CHECKING:
+    from protocols.errors import Language
 
 _MOST_EVENTS = 5
 
@@ -57,6 +61,7 @@ async def status(console: Console) -> None:
         standing = await edge.standing(local.store)
         total = local.artifacts.total_bytes()
     answer = await edge.replica().lookup([])
+    outbox = await _outbox(edge, console.language)
     enrolled = _enrolment(edge)
     floor = standing.time_floor
     document: dict[str, Any] = {
@@ -69,6 +74,7 @@ async def status(console: Console) -> None:
         ],
         "kb_version": answer.kb_version if answer else None,
         "bytes_stored": total,
+        "outbox": outbox,
         "serial": standing.serial,
         "staleness": standing.staleness(),
         "clock": {"ok": not standing.clock_behind, "not_before": None if floor is None else floor.isoformat()},
@@ -103,14 +109,49 @@ async def status(console: Console) -> None:
             [console.t("In use", "使用中"), ", ".join(models) or "-"],
             [console.t("Knowledge base", "疾病知识库"), document["kb_version"] or "-"],
             [console.t("Stored", "占用"), size_text(total)],
+            [console.t("Outbox", "发件箱"), _outbox_text(console, outbox)],
         ]
         console.table(["MedMesh", VERSION], rows)
         for event in events[:_MOST_EVENTS]:
             text = f"{time_text(event.last)}  [{event.code}] {event.message}"
             console.line(text, text)
         warn(console, standing)
+        warn_of_key_file(console, outbox["key_place"])
 
     console.answer(document, human)
+
+
+async def _outbox(edge: Edge, language: Language) -> dict[str, Any]:
+    """How the history stands; a broken one is shown and hides nothing else."""
+    from edge_node.errors import EdgeError
+    from edge_node.outbox.store import Counts
+
+    failure: dict[str, str] | None = None
+    try:
+        counts = await edge.outbox().counts()
+    except EdgeError as error:
+        counts, failure = Counts(), error.document(language)["error"]
+    return {**counts.document(), "error": failure}
+
+
+def _outbox_text(console: Console, outbox: dict[str, Any]) -> str:
+    if outbox["error"] is not None:
+        return str(outbox["error"]["message"])
+    parts = [
+        console.t(f"{outbox['queued']} waiting", f"{outbox['queued']} 条待发送"),
+        console.t(f"{outbox['acknowledged']} sent", f"{outbox['acknowledged']} 条已发送"),
+        console.t(f"{size_text(outbox['wire_bytes'])} used", f"已用流量 {size_text(outbox['wire_bytes'])}"),
+    ]
+    if outbox["oldest_queued"] is not None:
+        since = time_text(datetime.fromisoformat(outbox["oldest_queued"]))
+        parts.insert(1, console.t(f"the oldest since {since}", f"最早一条 {since}"))
+    if outbox["refused"]:
+        parts.append(console.t(f"{outbox['refused']} turned down", f"{outbox['refused']} 条被拒绝"))
+    if outbox["elsewhere"]:
+        parts.append(
+            console.t(f"{outbox['elsewhere']} for a former coordinator", f"{outbox['elsewhere']} 条属于原协调端")
+        )
+    return console.t(", ", "，").join(parts)
 
 
 def _enrolment(edge: Edge) -> dict[str, Any]:

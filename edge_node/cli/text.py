@@ -57,3 +57,13 @@ def warn(console: Console, standing: Standing) -> None:
             "This machine's clock looks wrong: it shows a time that has certainly passed.",
             "本机时钟似乎有误：显示的时间肯定已经过去。",
         )
+
+
+def warn_of_key_file(console: Console, key_place: str | None) -> None:
+    """Tell that the history's key lies beside it; nothing where the system's keystore has it, or there is none yet."""
+    if key_place == "file":
+        console.say(
+            "The history's key is in a file on this disk, since this system offers no keystore: whoever copies the disk "
+            "can read the history. Encrypt the disk.",
+            "历史记录的密钥保存在本机磁盘的文件中（系统没有可用的密钥库）：复制磁盘者可读取历史记录，建议对磁盘加密。",
+        )

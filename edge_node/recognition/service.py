@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from edge_node.recognition.explain import ExplanationFiles, write_png
 from edge_node.recognition.failures import ImageFileError, of_file
 from edge_node.recognition.overlay import draw
 from edge_node.recognition.ranking import ranked
-from edge_node.recognition.recogniser import Recogniser, Recognition
+from edge_node.recognition.recogniser import Recognition
 from edge_node.recognition.result import Explained, entries_in_set, entries_of, result
 from protocols import explanation
 from protocols.errors import ProtocolError
@@ -38,6 +38,16 @@ class Findings:
     results: list[dict[str, Any]] = field(default_factory=list)
     failures: list[ImageFileError] = field(default_factory=list)
     unwritten: list[EdgeError] = field(default_factory=list)
+
+
+class Recogniser(Protocol):
+    """Runs releases over a picture: in this process, or in one that may die of it."""
+
+    def recognise(
+        self, image: Path, releases: Sequence[ReleaseManifest], crop: Box | None, *, explain: bool = False
+    ) -> list[Recognition]:
+        """One recognition for each release, in their order; with evidence if ``explain``. Blocking."""
+        ...
 
 
 @dataclass(frozen=True)

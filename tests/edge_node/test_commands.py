@@ -26,6 +26,7 @@ from tests.edge_node.support.node import NODE
 from tests.edge_node.support.releases import BLUE, RED, Simulator, make_release, png
 from tests.edge_node.support.server import CoordinatorServer, serving
 
+NOWHERE = "wss://127.0.0.1:1"
 PADDING = random.Random(3).randbytes(3_000_000)
 
 
@@ -198,8 +199,10 @@ def test_killed_at_a_named_point_a_pull_leaves_old_or_new(
 
 
 @pytest.mark.slow
-def test_serve_starts_without_a_gateway_and_stops_when_told(joined: Path) -> None:
-    process = _start(joined, "serve")
+def test_serve_starts_without_a_gateway_and_stops_when_told(coordinator: CoordinatorServer, home: Path) -> None:
+    coordinator.simulator.node_url = NOWHERE
+    edge(home, "join", coordinator.invite)
+    process = _start(home, "serve")
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["event"] == "ready"
     assert json.loads(process.stdout.readline())["event"] == "disconnected"
@@ -299,8 +302,8 @@ def test_status_and_a_refused_repository(joined: Path, coordinator: CoordinatorS
 
 
 async def test_a_node_learns_where_the_gateway_has_moved_to(joined: Path, coordinator: CoordinatorServer) -> None:
-    coordinator.simulator.node_url = "wss://127.0.0.1:77"
     node = Edge(joined)
-    assert node.identity().node_url == "wss://127.0.0.1:1"
+    assert node.identity().node_url == coordinator.gateway.url
+    coordinator.simulator.node_url = "wss://127.0.0.1:77"
     await node.upkeep()
     assert node.identity().node_url == "wss://127.0.0.1:77"

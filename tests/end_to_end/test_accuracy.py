@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import data_folder
 from tests.support.commands import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.data]
+pytestmark = [pytest.mark.slow, pytest.mark.data, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

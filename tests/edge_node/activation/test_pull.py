@@ -10,6 +10,7 @@ from disease_kb.seeding import seed_entries
 from edge_node.activation.self_test import self_test
 from edge_node.errors import EdgeError, ReleaseRefusedError, SourceError
 from edge_node.transfer.fetcher import Source
+from edge_node.worker.models import LocalModels
 from protocols.artifacts import Artifact
 from protocols.errors import MedMeshError, ProtocolError
 from protocols.manifest import Golden
@@ -220,7 +221,8 @@ def test_self_test_with_the_real_runtime(tmp_path: Path) -> None:
     release = make_release()
     for sha256, data in release.files.items():
         (tmp_path / sha256).write_bytes(data)
-    self_test(release.manifest, tmp_path / release.manifest.golden.sha256, Pipelines(lambda s: tmp_path / s))
+    models = LocalModels(Pipelines(lambda s: tmp_path / s))
+    self_test(release.manifest, tmp_path / release.manifest.golden.sha256, models)
 
 
 def test_self_test_accepts_small_differences_and_refuses_larger_ones(tmp_path: Path) -> None:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from edge_node.agent.agent import Agent
 from edge_node.agent.backoff import FIRST_S, MOST_S, delay_s
-from edge_node.errors import ReleaseRefusedError, UnreachableError
+from edge_node.errors import EdgeError, ReleaseRefusedError, UnreachableError
+from edge_node.outbox.courier import Link
+from edge_node.outbox.errors import CoordinatorOlderError
 from edge_node.trust.catalogue import Catalogue, CatalogueRelease, ListedModel
 from edge_node.trust.feed import Snapshot
 from protocols.artifacts import Artifact
+from protocols.errors import MedMeshError
 from tests.edge_node.support.node import now
 
 
@@ -20,25 +23,55 @@ def test_delays_double_are_spread_and_end() -> None:
     assert delay_s(10_000, 1.0) == MOST_S
 
 
+class ScriptedSession:
+    """Sends its serials, then breaks; None: nothing ever comes."""
+
+    def __init__(self, serials: list[int] | None) -> None:
+        self._serials = serials
+
+    async def accepts(self) -> tuple[str, ...]:
+        return ()
+
+    async def deliver(self, frame: bytes) -> None:
+        raise AssertionError("the outbox is a fake too")
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        for serial in self._serials or []:
+            yield serial
+            await asyncio.sleep(0)
+        if self._serials is None:
+            await asyncio.Event().wait()
+        raise UnreachableError("edge.gateway_unreachable", url="memory")
+
+
 class ScriptedGateway:
-    """Each session sends its serials, then breaks; after the last one nothing ever comes."""
+    """A session for each list of serials; after the last one nothing ever comes."""
 
     def __init__(self, *sessions: list[int]) -> None:
         self._sessions = list(sessions)
         self.opened = 0
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[AsyncIterator[int]]:
+    async def session(self) -> AsyncIterator[ScriptedSession]:
         self.opened += 1
-        yield self._serials(self._sessions.pop(0) if self._sessions else None)
+        yield ScriptedSession(self._sessions.pop(0) if self._sessions else None)
 
-    async def _serials(self, serials: list[int] | None) -> AsyncIterator[int]:
-        for serial in serials or []:
-            yield serial
-            await asyncio.sleep(0)
-        if serials is None:
-            await asyncio.Event().wait()
-        raise UnreachableError("edge.gateway_unreachable", url="memory")
+
+class SimulatedOutbox:
+    """Raises its failures one after the other, sends one record, and then has nothing more to do."""
+
+    def __init__(self, *failures: MedMeshError) -> None:
+        self._failures = list(failures)
+        self.carried = 0
+
+    async def carry(
+        self, link: Link, sent: Callable[[int, int], None], sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        self.carried += 1
+        if self._failures:
+            raise self._failures.pop(0)
+        sent(1, 0)
+        await asyncio.Event().wait()
 
 
 class SimulatedUpdates:
@@ -65,7 +98,9 @@ class SimulatedUpdates:
         return False
 
 
-async def run(gateway: ScriptedGateway, updates: SimulatedUpdates, **options: Any) -> list[tuple[str, dict[str, Any]]]:
+async def run(
+    gateway: ScriptedGateway, updates: SimulatedUpdates, outbox: SimulatedOutbox | None = None, **options: Any
+) -> list[tuple[str, dict[str, Any]]]:
     events: list[tuple[str, dict[str, Any]]] = []
 
     async def no_sleep(_: float) -> None:
@@ -84,6 +119,7 @@ async def run(gateway: ScriptedGateway, updates: SimulatedUpdates, **options: An
     agent = Agent(
         gateway,
         opened,
+        outbox or SimulatedOutbox(),
         upkeep,
         lambda event, details: events.append((event, details)),
         sleep=no_sleep,
@@ -153,3 +189,26 @@ async def test_without_auto_update_the_list_alone_is_refreshed() -> None:
     updates = SimulatedUpdates(2)
     await run(ScriptedGateway([2]), updates, auto_update=False)
     assert (updates.refreshed, updates.installed) == (1, 0)
+
+
+async def test_what_is_queued_goes_out_over_the_same_line() -> None:
+    events = await run(ScriptedGateway([1], [1]), SimulatedUpdates(1), outbox := SimulatedOutbox())
+    assert ("sent", {"records": 1, "waiting": 0}) in events
+    assert outbox.carried == 3, "each new line carries on"
+
+
+async def test_sending_that_fails_is_told_and_tried_again_while_news_goes_on() -> None:
+    outbox = SimulatedOutbox(EdgeError("outbox.busy"), EdgeError("outbox.busy"))
+    events = await run(ScriptedGateway(), SimulatedUpdates(1), outbox)
+    assert [(d["code"], d["retry_s"]) for e, d in events if e == "failed"] == [
+        ("outbox.busy", 0.8),
+        ("outbox.busy", 1.5),
+    ]
+    assert [e for e, _ in events].count("sent") == 1
+
+
+async def test_an_older_coordinator_is_asked_once_a_connection() -> None:
+    outbox = SimulatedOutbox(CoordinatorOlderError("outbox.coordinator_older"))
+    events = await run(ScriptedGateway(), SimulatedUpdates(1), outbox)
+    assert [d["code"] for e, d in events if e == "failed"] == ["outbox.coordinator_older"]
+    assert outbox.carried == 1

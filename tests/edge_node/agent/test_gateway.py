@@ -11,8 +11,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from edge_node.agent.gateway import Line, WebsocketGateway
 from edge_node.errors import UnreachableError
 from edge_node.identity import tls
+from edge_node.outbox.errors import BatchRefusedError, NotAcceptedError
 from protocols.errors import ProtocolError
-from protocols.messages import CatalogueNotice, Hello, decode, encode
+from protocols.messages import CatalogueNotice, Hello, Receipt, decode, encode
+from protocols.results.batch import batch_id
 from tests.edge_node.support.authority import TestAuthority
 
 
@@ -45,6 +47,86 @@ async def test_session_greets_and_yields_serials_until_the_line_breaks(
     assert heard == [4, 5]
     assert isinstance(greetings[0], Hello)
     assert greetings[0].program.startswith("medmesh-edge/")
+
+
+async def test_a_batch_waits_for_its_own_receipt(authority: TestAuthority, tmp_path: Path) -> None:
+    async def coordinator(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send(encode(CatalogueNotice(1, ("medmesh.results/1",))))
+        frame = await connection.recv()
+        assert isinstance(frame, bytes)
+        await connection.send(encode(Receipt("0" * 16)))
+        await connection.send(encode(CatalogueNotice(2)))
+        await connection.send(encode(Receipt(batch_id(frame))))
+        await connection.wait_closed()
+
+    async with gateway(authority, tmp_path, coordinator) as line, line.session() as session:
+        assert await session.accepts() == ("medmesh.results/1",)
+        await session.deliver(b"frame")
+        assert [await anext(session), await anext(session)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "failure"),
+    [
+        (1007, "results.malformed", BatchRefusedError),
+        (1007, "message.version", UnreachableError),
+        (1007, "results.x\x1b[31m", UnreachableError),
+        (1008, "not enrolled", NotAcceptedError),
+        (1008, "node.revoked", NotAcceptedError),
+        (1008, "message.version", UnreachableError),
+        (1013, "results.not_stored", UnreachableError),
+        (1000, "", UnreachableError),
+    ],
+)
+async def test_why_the_coordinator_closes_decides_what_comes_next(
+    authority: TestAuthority, tmp_path: Path, code: int, reason: str, failure: type[Exception]
+) -> None:
+    async def coordinator(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send(encode(CatalogueNotice(1)))
+        await connection.recv()
+        await connection.close(code, reason)
+
+    async with gateway(authority, tmp_path, coordinator) as line, line.session() as session:
+        await session.accepts()
+        with pytest.raises(failure):
+            await session.deliver(b"frame")
+        with pytest.raises(UnreachableError):  # the verdict was on that frame, not on the next
+            await session.deliver(b"another")
+        assert await anext(session) == 1
+        with pytest.raises(failure):
+            await anext(session)
+
+
+async def test_without_a_receipt_in_time_the_line_is_given_up(
+    authority: TestAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_node.agent.gateway.RECEIPT_TIMEOUT_S", 0.05)
+
+    async def coordinator(connection: ServerConnection) -> None:
+        async for _ in connection:
+            await connection.send(encode(CatalogueNotice(1)))
+
+    async with gateway(authority, tmp_path, coordinator) as line, line.session() as session:
+        with pytest.raises(UnreachableError) as caught:
+            await session.deliver(b"frame")
+        assert caught.value.code == "outbox.no_receipt"
+        with pytest.raises(UnreachableError):
+            await session.deliver(b"frame")
+
+
+async def test_notices_that_nobody_reads_do_not_pile_up(authority: TestAuthority, tmp_path: Path) -> None:
+    async def coordinator(connection: ServerConnection) -> None:
+        await connection.recv()
+        for serial in range(500):
+            await connection.send(encode(CatalogueNotice(serial)))
+        await connection.send(encode(Receipt(batch_id(b"frame"))))
+        await connection.wait_closed()
+
+    async with gateway(authority, tmp_path, coordinator) as line, line.session() as session:
+        await session.deliver(b"frame")
+        assert await anext(session) == 500 - 64
 
 
 @pytest.mark.parametrize("message", ["{}", "x" * 20_000, '{"type": "hello", "program": "x", "wire_version": 99}'])

@@ -29,12 +29,17 @@ class SimulatedGateway:
         self.poison: set[str] = set()  # ids of records for which a batch is refused
         self.silent = False  # commits, and the receipt is lost
         self.heard: list[str | bytes] = []
-        self.connections = 0
+        self.requests: list[bytes] = []  # the path and headers of each connection
         self.stored: dict[str, Report] = {}
         self.times_received: dict[str, int] = {}
 
+    @property
+    def connections(self) -> int:
+        return len(self.requests)
+
     def handle(self, connection: ServerConnection) -> None:
-        self.connections += 1
+        assert connection.request is not None
+        self.requests.append(f"{connection.request.path}\n{connection.request.headers}".encode())
         with suppress(ConnectionClosed):
             if self.turns_away:
                 connection.close(1008, "not enrolled")

@@ -23,6 +23,14 @@ METHODS = {
     "replica": ("edge_node.knowledge.replica", "ReplicaUpdater", "update"),
     "sweep": ("edge_node.cache.artifacts", "ArtifactCache", "sweep"),
 }
+OUTBOX_METHODS = {
+    "key": ("edge_node.outbox.store", "OutboxStore", "set_notes"),
+    "saved": ("edge_node.outbox.store", "OutboxStore", "add"),
+    "word": ("edge_node.outbox.store", "OutboxStore", "add_confirmation"),
+    "sent": ("edge_node.agent.gateway", "Session", "deliver"),
+    "acknowledged": ("edge_node.outbox.store", "OutboxStore", "acknowledge"),
+    "expired": ("edge_node.outbox.store", "OutboxStore", "expire"),
+}
 POINTS = [f"{when} {what}" for what in METHODS for when in ("before", "after")]
 
 
@@ -34,7 +42,7 @@ def _die() -> NoReturn:
 def arm(point: str) -> None:
     """Put the trap at ``point``."""
     when, what = point.split(" ")
-    module, owner, method = METHODS[what]
+    module, owner, method = (METHODS | OUTBOX_METHODS)[what]
     kind = getattr(importlib.import_module(module), owner)
     original = getattr(kind, method)
 

@@ -43,7 +43,7 @@ class CoordinatorServer:
         self.certificate_days = 400.0
         self.node_key: Any = None
         self.requests: list[tuple[str, str | None]] = []  # path, Range
-        self.posted: list[bytes] = []
+        self.received: list[bytes] = []  # every request: line, headers and body
         self.pause_s = 0.0  # between blocks of an artifact
         self.answer_delay_s = 0.0
 
@@ -111,9 +111,13 @@ def serving(simulator: Simulator, authority: TestAuthority, folder: Path) -> Ite
 
 @contextmanager
 def _https(server: CoordinatorServer, authority: TestAuthority, folder: Path) -> Iterator[CoordinatorServer]:
-
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def parse_request(self) -> bool:
+            is_whole = super().parse_request()
+            server.received.append(self.raw_requestline + bytes(self.headers) if is_whole else self.raw_requestline)
+            return is_whole
 
         def do_GET(self) -> None:
             asked = self.headers.get("Range")
@@ -129,7 +133,7 @@ def _https(server: CoordinatorServer, authority: TestAuthority, folder: Path) ->
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            server.posted.append(body)
+            server.received.append(body)
             answer = server.enrol if self.path == "/v1/enrol" else server.renew
             self._send(*answer(json.loads(body)), {})
 

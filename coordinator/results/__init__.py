@@ -1,0 +1,1 @@
+"""What nodes report of their results: taken in once each, counted, exported."""

@@ -1,0 +1,97 @@
+"""Picture files for the screen. Blocking: the worker calls it."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edge_node.ui import dicom
+from edge_node.ui.values import Folder, Photo, Raster
+from protocols.imaging import (
+    DECODING_ERRORS,
+    TURNS,
+    ImageError,
+    InputSpec,
+    open_image,
+    orientation,
+    oriented_size,
+    to_rgb,
+)
+
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", *dicom.SUFFIXES)
+_SHOWN_PX = 900  # the longer side of the copy on the screen
+_MOST_FILES = 2000
+_QUALITY = 95
+
+
+def load(path: Path, converted: Path) -> Photo:
+    """Open a picture; DICOM is turned into a picture file in the folder ``converted`` first.
+
+    Raises:
+        MedMeshError: ``image.*``, or ``ui.dicom_*``.
+        OSError: it cannot be read.
+    """
+    notes: tuple[str, ...] = ()
+    if dicom.is_dicom(path):
+        path = dicom.convert(path, converted)
+        notes = ("dicom",)
+    with open_image(path) as image:
+        width, height = oriented_size(image)
+        turn = orientation(image)
+        raw_width, raw_height = image.size
+        share = min(1.0, _SHOWN_PX / max(raw_width, raw_height))
+        size = (max(1, round(raw_width * share)), max(1, round(raw_height * share)))
+        image.draft(None, size)
+        try:
+            small = to_rgb(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        except DECODING_ERRORS as error:
+            raise ImageError("image.unreadable") from error
+    if turn in TURNS:
+        small = small.transpose(TURNS[turn])
+    return Photo(path, width, height, Raster(*small.size, small.tobytes()), notes)
+
+
+def as_shown(pixels: NDArray[np.float32], spec: InputSpec) -> Raster:
+    """The model's own input [1, edge, edge, 3] as a picture."""
+    low, high = spec.value_range
+    levels = np.rint((pixels[0] - low) * (255.0 / (high - low))).clip(0, 255).astype(np.uint8)
+    return Raster(spec.edge_px, spec.edge_px, levels.tobytes())
+
+
+def keep(frame: Raster, folder: Path) -> Path:
+    """Write a camera's frame as JPEG without any metadata."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"{secrets.token_hex(8)}.jpg"
+    Image.frombytes("RGB", (frame.width, frame.height), frame.rgb).save(path, "JPEG", quality=_QUALITY)
+    return path
+
+
+def list_folder(path: Path) -> Folder:
+    """Subfolders and pictures, hidden ones left out, in the order of their names.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    folders, files = [], []
+    for item in path.iterdir():
+        if item.name.startswith("."):
+            continue
+        if item.is_dir():
+            folders.append(item.name)
+        elif item.suffix.lower() in SUFFIXES:
+            files.append(item.name)
+    folders.sort(key=str.casefold)
+    files.sort(key=str.casefold)
+    return Folder(path, tuple(folders[:_MOST_FILES]), tuple(files[:_MOST_FILES]), len(files) > _MOST_FILES)
+
+
+def usual_folder() -> Path:
+    """Where people keep pictures."""
+    for name in ("Pictures", "图片", "DCIM", "Documents"):
+        if (folder := Path.home() / name).is_dir():
+            return folder
+    return Path.home()

@@ -1,0 +1,1 @@
+"""The app without a display: decisions and state, testable as plain Python."""

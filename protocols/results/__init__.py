@@ -1,0 +1,1 @@
+"""What nodes tell the coordinator about results, how it travels, and the forms in which both sides export it."""

@@ -1,0 +1,87 @@
+"""Collect the app's sentences, merge them into the catalogues and compile those.
+
+    .venv/bin/python tools/ui_messages.py
+
+Needs babel (the ``dev`` extra). English is its own translation; what zh lacks is listed and has to be written by hand.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+from babel.messages import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "edge_node" / "ui"
+KEYWORDS = {"t": None, "mark": None, "n": (1, 2)}
+LANGUAGES = ("en", "zh")
+
+
+def sentences() -> Catalog:
+    """Every sentence in the source."""
+    catalogue = Catalog(project="MedMesh")
+    found = extract_from_dir(str(SOURCE), method_map=[("**.py", "python")], keywords=KEYWORDS, directory_filter=None)
+    for _, _, message, _, _ in sorted(found, key=lambda item: str(item[2])):
+        catalogue.add(message)
+    return catalogue
+
+
+def po_path(language: str) -> Path:
+    """Where a language's catalogue is."""
+    return SOURCE / "locale" / language / "LC_MESSAGES" / "medmesh.po"
+
+
+def merged(language: str, template: Catalog) -> Catalog:
+    """The language's catalogue with exactly the present sentences."""
+    path = po_path(language)
+    known = read_po(BytesIO(path.read_bytes()), locale=language) if path.exists() else Catalog(locale=language)
+    fresh = Catalog(locale=language, project="MedMesh", fuzzy=False)
+    for message in template:
+        if message.id:
+            if language == "en":
+                fresh.add(message.id, message.id)
+            else:
+                had = known.get(message.id)
+                fresh.add(message.id, had.string if had else "")
+    fresh.creation_date = fresh.revision_date = datetime(2026, 1, 1, tzinfo=UTC)  # the same bytes whenever it is run
+    return fresh
+
+
+def compiled(catalogue: Catalog) -> bytes:
+    """The form that gettext reads."""
+    buffer = BytesIO()
+    write_mo(buffer, catalogue)
+    return buffer.getvalue()
+
+
+def missing(catalogue: Catalog) -> list[str]:
+    """Sentences without a translation."""
+    empty = [m for m in catalogue if m.id and (not m.string or not all(m.string if m.pluralizable else [m.string]))]
+    return [str(m.id) for m in empty]
+
+
+def main() -> None:
+    """Update and compile all catalogues."""
+    template = sentences()
+    for language in LANGUAGES:
+        catalogue = merged(language, template)
+        path = po_path(language)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        buffer = BytesIO()
+        write_po(buffer, catalogue, width=120, omit_header=False)
+        path.write_bytes(buffer.getvalue())
+        path.with_suffix(".mo").write_bytes(compiled(catalogue))
+        lacking = missing(catalogue)
+        sys.stdout.write(f"{language}: {len(catalogue)} sentences, {len(lacking)} without translation\n")
+        for message in lacking:
+            sys.stdout.write(f"  {message}\n")
+
+
+if __name__ == "__main__":
+    main()
