@@ -15,7 +15,11 @@ from protocols.notice import NOTICE
 from tests.edge_node.ui.support.fakes import FakeNode
 from tests.edge_node.ui.support.screen import Driver, showing
 
-pytestmark = [pytest.mark.usefixtures("display"), pytest.mark.filterwarnings("default")]
+pytestmark = [
+    pytest.mark.usefixtures("display"),
+    pytest.mark.filterwarnings("default"),
+    pytest.mark.alone,  # the longest block of the screen is measured
+]
 SIZES = ((480, 800), (1280, 800))
 LONGEST_BLOCK_MS = 100
 
