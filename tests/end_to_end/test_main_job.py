@@ -147,7 +147,8 @@ def test_evaluation_runs_the_released_files(network: Network, tmp_path: Path) ->
     assert figures["balanced_accuracy"]["low"] <= figures["balanced_accuracy"]["value"]
     assert sum(sum(row.values()) for row in figures["confusion"].values()) == 120
     rows = table.read_text("utf-8").splitlines()
-    assert rows[0] == "file,group,label,predicted,outcome,parasitized,uninfected" and len(rows) == 121
+    header = "file,group,label,predicted,outcome,parasitized,uninfected,prediction_set,reasons,novelty"
+    assert rows[0] == header and len(rows) == 121
 
 
 @pytest.mark.parametrize(
