@@ -46,22 +46,16 @@ def trunk(name: str, cache: Path, target: Path) -> dict[str, Any]:
     import tensorflow as tf
 
     backbone = backbones.parse(name)
-
-    def once() -> tuple[bytes, str]:
-        keras.backend.clear_session()
-        model, weights_sha256 = backbones.build(backbone, cache)
-        outputs = {}
-        for layer in POOLED:
-            activation = model.get_layer(layer).output
-            outputs[f"{layer}_avg"] = keras.layers.GlobalAveragePooling2D(name=f"{layer}_avg")(activation)
-            outputs[f"{layer}_max"] = keras.layers.GlobalMaxPooling2D(name=f"{layer}_max")(activation)
-            if layer in MAPS:
-                outputs[f"{layer}_map"] = activation
-        converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(model.input, outputs))
-        return _convert(converter, "int8"), weights_sha256
-
-    data, weights_sha256 = _same_twice(once, "trunk")
-    target.write_bytes(data)
+    model, weights_sha256 = backbones.build(backbone, cache)
+    outputs = {}
+    for layer in POOLED:
+        activation = model.get_layer(layer).output
+        outputs[f"{layer}_avg"] = keras.layers.GlobalAveragePooling2D(name=f"{layer}_avg")(activation)
+        outputs[f"{layer}_max"] = keras.layers.GlobalMaxPooling2D(name=f"{layer}_max")(activation)
+        if layer in MAPS:
+            outputs[f"{layer}_map"] = activation
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(model.input, outputs))
+    target.write_bytes(_convert(converter, "int8"))
     return {"weights_sha256": weights_sha256}
 
 

@@ -57,8 +57,9 @@ class MedMeshApp(App):
 
     def _tidy(self) -> None:
         loading = self._at_rest() and Clock.get_time() - self._start <= _LOADED_S[-1]
-        busy = self.root.page.scroller.is_filling
-        if not loading and not busy and self.root.rebuilt != self._tidied:
+        if loading or self.root.is_filling:
+            return
+        if self.root.discard_one() or self.root.rebuilt != self._tidied:
             self._tidied = self.root.rebuilt
             gc.collect()
 

@@ -81,6 +81,7 @@ class Frame(Ground, BoxLayout):
         self._dressed: Any = None
         self._surrounded: Any = None
         self._placed: Any = None
+        self._doomed: list[Page] = []
         self.rebuilt = 0  # pages so far; each leaves widgets behind that only a collection frees
         self._bar, self._failure = Bar(theme.BAR.ground, 68), Column()
         self._body = BoxLayout()
@@ -101,6 +102,11 @@ class Frame(Ground, BoxLayout):
     def page(self) -> Page:
         """The screen on show."""
         return self._pages[self.presenter.state.screen]
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether a page is being built."""
+        return any(page.scroller.is_filling for page in self._pages.values())
 
     @property
     def wide(self) -> bool:
@@ -129,7 +135,19 @@ class Frame(Ground, BoxLayout):
         for screen in screens:
             page = self._pages.pop(screen)
             self._body.remove_widget(page)
-            page.discard()
+            self._doomed.append(page)
+
+    @property
+    def is_tidy(self) -> bool:
+        """Whether every page that was left has been taken apart."""
+        return not self._doomed
+
+    def discard_one(self) -> bool:
+        """Take one page apart that is no longer needed; returns whether there was one. All at once would be felt."""
+        if self._doomed:
+            self._doomed.pop(0).discard()
+            return True
+        return False
 
     def _surround(self, state: AppState, page: Page) -> None:
         now = (state.screen, state.route, state.failure, state.language, state.locked, page.title(), state.pin.is_set)

@@ -15,8 +15,8 @@ from kivy.uix.widget import Widget
 
 from edge_node.ui import theme
 
-_FIRST_S, _FRAME_S = 0.015, 0.006  # how long a frame may go on building a long page
-_MOST_AT_ONCE = 5  # widgets a frame: laying them out comes on top
+_FIRST_S, _FRAME_S = 0.010, 0.006  # how long a frame may go on building a long page
+_MOST_AT_ONCE = 2  # widgets a frame: laying them out comes on top
 
 
 Inside = tuple[Widget, Widget]

@@ -101,8 +101,9 @@ class Blocking:
 class Driver:
     """A person in front of the app."""
 
-    def __init__(self, app: Any, presenter: Presenter) -> None:
+    def __init__(self, app: Any, presenter: Presenter, running: asyncio.Future[None]) -> None:
         self.app = app
+        self._running = running
         self.presenter = presenter
         self.blocking = Blocking()
 
@@ -114,15 +115,18 @@ class Driver:
         from kivy.clock import Clock
 
         start = Clock.frames
-        while Clock.frames < start + count:  # noqa: ASYNC110 - Kivy's clock sets no event
+        while Clock.frames < start + count:
             await asyncio.sleep(0.002)
+            if self._running.done():
+                self._running.result()
+                raise AssertionError("the app has ended")
 
     async def settle(self) -> None:
-        """Until nothing is under way and everything is drawn."""
+        """Until nothing is under way, everything is drawn and put away: what a person's pace leaves time for."""
         for _ in range(3):
             await self.presenter.settle()
             await self.frames(2)
-            while self.frame.page.scroller.is_filling:
+            while self.frame.is_filling or not self.frame.is_tidy:
                 await self.frames(1)
 
     def widget(self, key: str) -> Any:
@@ -209,7 +213,7 @@ async def showing(presenter: Presenter, size: tuple[int, int] = (480, 800)) -> A
         await asyncio.sleep(0.005)
     if running.done():
         running.result()
-    driver = Driver(app, presenter)
+    driver = Driver(app, presenter, running)
     try:
         await driver.resize(*size)
         driver.blocking.watch(Window)
