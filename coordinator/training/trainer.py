@@ -36,8 +36,8 @@ from protocols.selftest import golden_scores
 LEAST_IMAGES = 5
 USUAL_BUDGET_KB = 60
 LEAST_NODE_VERSION = "0.1.0"
-VIEWS = {"quick": (1, 400), "standard": (1, 4000), "full": (2, 8000)}  # views an image, at most so many images
-DEGRADED_IMAGES = 200
+VIEWS = {"quick": (1, 150), "standard": (1, 4000), "full": (2, 8000)}  # views an image, at most so many images
+DEGRADED_IMAGES = 100
 Effort = Literal["quick", "standard", "full"]
 Progress = Callable[[str, int, int], None]
 
