@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,7 +72,7 @@ def _same_twice(make: Callable[[], T], what: str) -> T:
     return first
 
 
-def head(source: Path, target: Path, weights: str) -> dict[str, Any]:
+def head(source: Path, folder: Path, encodings: list[str]) -> dict[str, Any]:
     """Convert a linear head; each tap has a product of its own, so that each is quantised on its own scale."""
     import tensorflow as tf
 
@@ -80,7 +81,7 @@ def head(source: Path, target: Path, weights: str) -> dict[str, Any]:
         kernels = {tap: tf.constant(arrays[f"weights/{tap}"]) for tap in names}
         bias = tf.constant(arrays["bias"])
 
-    def once() -> bytes:
+    def once(weights: str) -> bytes:
         module = tf.Module()
         module.evidence = tf.function(
             lambda **taps: {LOGITS: tf.add_n([tf.matmul(taps[tap], kernels[tap]) for tap in names]) + bias}
@@ -88,11 +89,12 @@ def head(source: Path, target: Path, weights: str) -> dict[str, Any]:
         signature = module.evidence.get_concrete_function(
             **{tap: tf.TensorSpec([1, kernel.shape[0]], tf.float32, name=tap) for tap, kernel in kernels.items()}
         )
-        with tempfile.TemporaryDirectory() as folder:
-            tf.saved_model.save(module, folder, signatures=signature)
-            return _convert(tf.lite.TFLiteConverter.from_saved_model(folder), weights)
+        with tempfile.TemporaryDirectory() as saved:
+            tf.saved_model.save(module, saved, signatures=signature)
+            return _convert(tf.lite.TFLiteConverter.from_saved_model(saved), weights)
 
-    target.write_bytes(_same_twice(once, "head"))
+    for encoding in encodings:
+        (folder / f"{encoding}.tflite").write_bytes(_same_twice(partial(once, encoding), "head"))
     return {}
 
 
@@ -123,15 +125,17 @@ def convert_trunk(name: str, cache: Path, target: Path) -> str:
     return str(run("trunk", name, str(cache), str(target))["weights_sha256"])
 
 
-def convert_head(linear: LinearHead, taps: tuple[str, ...], channels: list[int], folder: Path, weights: str) -> bytes:
-    """Convert a linear head in a child; returns TFLite bytes."""
-    source, target = folder / "head.npz", folder / f"head-{weights}.tflite"
+def convert_head(
+    linear: LinearHead, taps: tuple[str, ...], channels: list[int], folder: Path, encodings: list[str]
+) -> list[Path]:
+    """Convert a linear head in a child, once for each encoding (TensorFlow's start takes far longer); returns TFLite files."""
+    source = folder / "head.npz"
     starts = np.cumsum([0, *channels])
     kernels = {f"weights/{t}": linear.weights[a:b] for t, a, b in zip(taps, starts, starts[1:], strict=False)}
     arrays: dict[str, Any] = {"taps": np.array(taps), "bias": linear.bias, **kernels}
     np.savez(source, **arrays)
-    run("head", str(source), str(target), weights)
-    return target.read_bytes()
+    run("head", str(source), str(folder), *encodings)
+    return [folder / f"{encoding}.tflite" for encoding in encodings]
 
 
 def _main(arguments: list[str]) -> int:
@@ -139,8 +143,8 @@ def _main(arguments: list[str]) -> int:
         match arguments:
             case ["trunk", name, cache, target]:
                 answer = trunk(name, Path(cache), Path(target))
-            case ["head", source, target, weights]:
-                answer = head(Path(source), Path(target), weights)
+            case ["head", source, folder, *encodings]:
+                answer = head(Path(source), Path(folder), encodings)
             case _:
                 return 2
     except MedMeshError as error:

@@ -183,13 +183,11 @@ class Trainer:
         channels = [data.taps[t].shape[1] for t in taps]
         reference = linear.logits(np.concatenate([data.taps[t] for t in taps], axis=1))
         with tempfile.TemporaryDirectory() as folder:
-            for encoding in ENCODINGS:
-                head = convert.convert_head(linear, taps, channels, Path(folder), encoding.name)
-                path = Path(folder) / "check.tflite"
-                path.write_bytes(head)
-                released = _run_head(path, data, taps)
-                found = parity.compare(reference, released, [x.label for x in plan.labels])
+            files = convert.convert_head(linear, taps, channels, Path(folder), [e.name for e in ENCODINGS])
+            for encoding, path in zip(ENCODINGS, files, strict=True):
+                found = parity.compare(reference, _run_head(path, data, taps), [x.label for x in plan.labels])
                 if found["ok"] or encoding is ENCODINGS[-1]:
+                    head = path.read_bytes()
                     return head, encoding, {"head": Artifact.of("head", head).sha256, **found}
         raise AssertionError
 
