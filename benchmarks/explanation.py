@@ -24,6 +24,7 @@ from PIL import Image, ImageFilter
 
 from coordinator.training import novelty
 from coordinator.training.trunks import ReadyTrunk
+from edge_node.recognition.picture import Picture
 from edge_node.recognition.recogniser import Recogniser
 from protocols.artifacts import Artifact
 from protocols.explanation import heat
@@ -106,7 +107,7 @@ def main() -> int:
         first = manifests[0]
         pipelines = Pipelines(files.__getitem__)
         recogniser = Recogniser(pipelines)
-        recogniser.recognise(picture, manifests, None)
+        recogniser.recognise(Picture(picture), manifests)
 
         memo: dict[str, Tensors] = {}
         with open_image(picture) as image:
@@ -121,8 +122,8 @@ def main() -> int:
         reading = cpu_ms(explain)
         rounds = [
             (
-                cpu_ms(lambda: recogniser.recognise(picture, [first], None)),
-                cpu_ms(lambda: recogniser.recognise(picture, manifests, None)),
+                cpu_ms(lambda: recogniser.recognise(Picture(picture), [first])),
+                cpu_ms(lambda: recogniser.recognise(Picture(picture), manifests)),
                 cpu_ms(explain),
             )
             for _ in range(ROUNDS)

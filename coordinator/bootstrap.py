@@ -21,6 +21,7 @@ from coordinator.releases import keys
 from coordinator.releases.lifecycle import Releases
 from coordinator.releases.models import Models
 from coordinator.releases.repository import Repository
+from coordinator.results.parcels import Parcels
 from coordinator.results.store import Results
 from coordinator.store.blobs import write_atomically
 from coordinator.store.database import Database
@@ -44,6 +45,7 @@ class Coordinator:
     models: Models
     releases: Releases
     results: Results
+    parcels: Parcels
     engine: LocalEngine
 
 
@@ -98,6 +100,7 @@ async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
             models=models,
             releases=releases,
             results=Results(database),
+            parcels=Parcels(database, authority),
             engine=LocalEngine(),
         )
     finally:

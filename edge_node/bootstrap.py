@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,20 +16,35 @@ from edge_node.config import EdgeConfig, read_config
 from edge_node.errors import EdgeError, NotEnrolledError, UnreachableError
 from edge_node.identity.identity import NodeIdentity, load_identity
 from edge_node.paths import Paths
+from edge_node.transfer.ledger import Ledger
+from edge_node.transfer.throttle import Throttle, Throttles
 from edge_node.transfer.traffic import Traffic
 
 if TYPE_CHECKING:
+    from ssl import SSLObject
+
     from edge_node.activation.pull import Puller
     from edge_node.agent.gateway import WebsocketGateway
+    from edge_node.bundle.exporter import ListExporter
+    from edge_node.bundle.importer import Importer
+    from edge_node.bundle.post import HandedOver, Post
+    from edge_node.bundle.reader import Bundle, BundleSource
     from edge_node.cache.artifacts import ArtifactCache
+    from edge_node.cache.evictor import Evictor
     from edge_node.cache.quarantine import Quarantine
     from edge_node.cache.store import CacheStore
+    from edge_node.capture.guarded import GuardedSuggestions
     from edge_node.discovery.browser import ZeroconfBrowser
     from edge_node.discovery.trust import Probe
     from edge_node.knowledge.replica import ReplicaKnowledge
     from edge_node.outbox.history import History
     from edge_node.outbox.outbox import Delivery, Outbox
+    from edge_node.peers.hub import Hub
+    from edge_node.transfer.allowance import Allowance
     from edge_node.transfer.endpoint import CoordinatorEndpoint
+    from edge_node.transfer.fetcher import ArtifactFetcher
+    from edge_node.transfer.mirror import Mirror
+    from edge_node.trust.bridge import SignedOrigin
     from edge_node.trust.feed import CatalogueFeed
     from edge_node.trust.standing import Standing
     from edge_node.worker.guard import GuardedRecognition
@@ -57,6 +72,7 @@ class Online:
 
     local: LocalCache
     feed: CatalogueFeed
+    fetcher: ArtifactFetcher
     puller: Puller
 
 
@@ -68,6 +84,9 @@ class Edge:
         self.paths = Paths.of_home(home)
         self.config = self._read_config()
         self.traffic = Traffic()
+        self.hub: Hub | None = None  # while the agent runs
+        self.throttles = Throttles(Throttle(self.config.wan_kbps), Throttle(self.config.lan_kbps))
+        self.ledger = Ledger(self.traffic, self.index, utc_now)
 
     def _read_config(self) -> EdgeConfig:
         try:
@@ -91,12 +110,38 @@ class Edge:
         return exclusive(self.paths.lock)
 
     @asynccontextmanager
-    async def local(self) -> AsyncIterator[LocalCache]:
-        """The cache; works without any network."""
-        from edge_node.cache.artifacts import ArtifactCache
+    async def index(self) -> AsyncIterator[CacheStore]:
+        """The index of the cache alone."""
         from edge_node.cache.store import CacheStore
 
         async with CacheStore.open(self.paths.cache / "index.sqlite") as store:
+            yield store
+
+    def allowance(self) -> Allowance:
+        """What may be fetched now, by the settings as they are then."""
+        from edge_node.transfer.allowance import Allowance
+        from edge_node.transfer.limits import Limits
+
+        return Allowance(lambda: Limits.of(self._read_config()), self.ledger, utc_now)
+
+    def evictor(self, local: LocalCache) -> Evictor:
+        """What keeps the cache within its quota; used under ``lock``."""
+        from edge_node.cache.evictor import Evictor
+        from edge_node.knowledge.replica import DIGEST_NOTE
+
+        return Evictor(
+            local.store,
+            local.artifacts,
+            lambda: local.store.note(DIGEST_NOTE),
+            lambda: self._read_config().cache_quota_mb * 1_000_000,
+        )
+
+    @asynccontextmanager
+    async def local(self) -> AsyncIterator[LocalCache]:
+        """The cache; works without any network."""
+        from edge_node.cache.artifacts import ArtifactCache
+
+        async with self.index() as store:
             artifacts = ArtifactCache(self.paths.cache, store)
             models = self._models(artifacts)
             try:
@@ -123,42 +168,190 @@ class Edge:
 
         identity = self.identity()
         context = tls.pinned(identity.ca_pem)
-        async with http_client(context, self.config.connect_timeout_s, self.config.read_timeout_s) as client:
-            yield [CoordinatorEndpoint(url, client, self.traffic) for url in identity.urls]
+        timeouts_s, throttle = (self.config.connect_timeout_s, self.config.read_timeout_s), self.throttles.wan
+        try:
+            async with http_client(context, *timeouts_s, throttle.kbps) as client:
+                yield [CoordinatorEndpoint(url, client, self.traffic, throttle) for url in identity.urls]
+        finally:
+            await self.ledger.write()
 
     @asynccontextmanager
     async def online(self) -> AsyncIterator[Online]:
         """Everything for fetching and activating."""
-        from edge_node.activation.installer import Installer
-        from edge_node.activation.pull import Puller
-        from edge_node.cache.lock import exclusive
-        from edge_node.knowledge.replica import ReplicaUpdater
+        from edge_node.peers.starting import PeersOnDemand
         from edge_node.transfer.fetcher import ArtifactFetcher
-        from edge_node.trust.feed import CatalogueFeed
+
+        self.identity()
+        async with self.local() as local, self.endpoints() as endpoints, self.mirrors() as mirrors:
+            peers = PeersOnDemand(self.config, self._peers, self.hub)
+            fetcher = ArtifactFetcher(local.artifacts, [*mirrors, *endpoints], mesh=peers)
+            try:
+                yield self._fetching(local, endpoints, fetcher, mirrors, self.allowance().require_budget)
+            finally:
+                await peers.stop()
+
+    @asynccontextmanager
+    async def serving_peers(self) -> AsyncIterator[Hub]:
+        """Links to other nodes that last as long as the block, for everything that is fetched meanwhile."""
+        async with self._peers() as hub:
+            self.hub = hub
+            try:
+                yield hub
+            finally:
+                self.hub = None
+
+    def _peers(self) -> AbstractAsyncContextManager[Hub]:
+        """Links to other nodes of the same coordinator."""
+        import ssl
+
+        from edge_node.cache.artifacts import FOLDER
+        from edge_node.identity import tls
+        from edge_node.peers.hub import Contexts, Counters
+        from edge_node.peers.shelf import SharedShelf
+        from edge_node.peers.starting import running
 
         identity = self.identity()
-        async with self.local() as local, self.endpoints() as endpoints:
-            fetcher = ArtifactFetcher(local.artifacts, endpoints)
-            store, artifacts, anchor = local.store, local.artifacts, identity.anchor
-            installer = Installer(store, artifacts, fetcher, local.models, VERSION, anchor.coordinator, utc_now)
-            replica = ReplicaUpdater(self.paths.knowledge, store, artifacts, fetcher)
-            feed = CatalogueFeed(
+        contexts = Contexts(
+            tls.for_peers(identity.ca_pem, identity.credentials, ssl.PROTOCOL_TLS_SERVER),
+            tls.for_peers(identity.ca_pem, identity.credentials, ssl.PROTOCOL_TLS_CLIENT),
+            self._welcome,
+        )
+        counters = Counters(
+            lambda size: self.traffic.count("peers_in", size), lambda size: self.traffic.count("peers_out", size)
+        )
+        shelf = SharedShelf(self.paths.cache / FOLDER)
+        return running(self.config, contexts, shelf, self.throttles.lan, counters)
+
+    async def _welcome(self, connection: SSLObject) -> str | None:
+        """The node at the other end, unless the coordinator has put it out."""
+        from edge_node.cache.store import CacheStore
+        from edge_node.identity import tls
+
+        name = tls.node_name(connection)
+        async with CacheStore.open(self.paths.cache / "index.sqlite") as store:
+            record = await store.trust(self.identity().anchor.coordinator)
+        return None if record is not None and name in record.rollout.revoked_nodes else name
+
+    @asynccontextmanager
+    async def mirrors(self) -> AsyncIterator[list[Mirror]]:
+        """Plain file servers with the coordinator's files, as the settings name them; none of them connected yet."""
+        urls = self.config.mirror_urls
+        if not urls:  # the system's authorities take a while to read
+            yield []
+            return
+        from edge_node.transfer.mirror import Mirror, mirror_client
+
+        async with mirror_client(self.config.connect_timeout_s, self.config.read_timeout_s) as client:
+            yield [Mirror(url, client, self.traffic, self.throttles.wan) for url in urls]
+
+    @asynccontextmanager
+    async def from_bundle(self, opened: Bundle) -> AsyncIterator[tuple[Importer, BundleSource]]:
+        """Everything for taking a stick in; the same, and nobody on any network is asked."""
+        from edge_node.bundle.importer import Importer
+        from edge_node.bundle.reader import BundleSource
+        from edge_node.transfer.fetcher import ArtifactFetcher
+
+        coordinator, source = self.identity().ca_sha256, BundleSource(opened)
+        async with self.local() as local:
+            whole = self._fetching(local, [source], ArtifactFetcher(local.artifacts, [source]))
+            store, artifacts = local.store, local.artifacts
+            yield Importer(opened, whole.feed, whole.puller, store, artifacts, coordinator), source
+
+    @asynccontextmanager
+    async def list_exporter(self) -> AsyncIterator[ListExporter]:
+        """What fills a stick; the caller holds the node's lock."""
+        from edge_node.bundle.exporter import ListExporter
+        from edge_node.cache.lock import exclusive
+
+        identity = self.identity()
+        async with self.online() as online, self.endpoints() as endpoints:
+            yield ListExporter(
+                online.feed,
                 endpoints,
-                self.paths.trust / anchor.coordinator[:16],
-                identity.root(),
-                anchor,
-                store,
-                artifacts,
+                online.local.store,
+                online.local.artifacts,
+                online.fetcher,
+                self._trust_folder(identity),
                 lambda: exclusive(self.paths.trust_lock),
                 utc_now,
             )
-            yield Online(local, feed, Puller(feed, store, artifacts, installer, replica, self.lock, utc_now))
+
+    def _trust_folder(self, identity: NodeIdentity) -> Path:
+        return self.paths.trust / identity.ca_sha256[:16]
+
+    def _fetching(
+        self,
+        local: LocalCache,
+        origins: Sequence[SignedOrigin],
+        fetcher: ArtifactFetcher,
+        mirrors: Sequence[SignedOrigin] = (),
+        require_budget: Callable[[int], Awaitable[None]] | None = None,
+    ) -> Online:
+        """Feed and puller over whoever gives the list and the artifacts; without a budget they cost nothing."""
+        from edge_node.activation.installer import Installer
+        from edge_node.activation.pull import Puller, unlimited
+        from edge_node.cache.lock import exclusive
+        from edge_node.knowledge.replica import ReplicaUpdater
+        from edge_node.trust.feed import CatalogueFeed
+
+        identity = self.identity()
+        store, artifacts, anchor = local.store, local.artifacts, identity.anchor
+        installer = Installer(store, artifacts, fetcher, local.models, VERSION, anchor.coordinator, utc_now)
+        replica = ReplicaUpdater(self.paths.knowledge, store, artifacts, fetcher)
+        feed = CatalogueFeed(
+            origins,
+            self._trust_folder(identity),
+            identity.root(),
+            anchor,
+            store,
+            artifacts,
+            lambda: exclusive(self.paths.trust_lock),
+            utc_now,
+            mirrors,
+        )
+        puller = Puller(
+            feed,
+            store,
+            artifacts,
+            installer,
+            replica,
+            self.evictor(local),
+            self.lock,
+            utc_now,
+            require_budget or unlimited,
+        )
+        return Online(local, feed, fetcher, puller)
+
+    def kept_versions(self) -> tuple[int, int]:
+        """Versions of the root and of the timestamp that this node verified last; 0: none."""
+        from edge_node.bundle.gather import kept_versions
+
+        return kept_versions(self._trust_folder(self.identity()))
+
+    def post(self) -> Post:
+        """Parcels and receipts that travel by hand."""
+        from edge_node.bundle.post import Address, Post
+        from edge_node.bundle.signing import NodeSigner
+
+        identity = self.identity()
+        address = Address(identity.node, identity.ca_sha256, identity.ca_pem)
+        return Post(self.paths.mail, self.outbox(), address, lambda: NodeSigner(identity.credentials))
+
+    async def hand_over(self) -> HandedOver:
+        """Bring the parcels of other nodes to the coordinator; where none are, nobody is asked anything.
+
+        Raises:
+            EdgeError: the mail cannot be opened.
+        """
+        return await self.post().hand_over(self.endpoints)
 
     @asynccontextmanager
     async def updates(self) -> AsyncIterator[Puller]:
         """What the agent does about news, with connections that end with the block."""
         with suppress(EdgeError):  # there is time: the next piece of news brings the next attempt
             await self.renew_when_due()
+        with suppress(EdgeError):
+            await self.hand_over()
         async with self.online() as online:
             yield online.puller
 
@@ -237,6 +430,7 @@ class Edge:
             most_waiting=self.config.outbox_most,
             keep_days=self.config.history_days,
             clock=utc_now,
+            count=lambda size_bytes: self.traffic.count("outbox", size_bytes),
         )
 
     def _coordinator(self) -> str | None:
@@ -260,13 +454,16 @@ class Edge:
             EdgeError: the history cannot be opened.
         """
         outbox, before = self.outbox(), self._node_url()
-        delivery = await outbox.deliver(self.gateway().session, retry_refused=True)
-        if isinstance(delivery.failure, UnreachableError):
-            with suppress(EdgeError):
-                await self.locate_gateway()
-            if self._node_url() != before:
-                return await outbox.deliver(self.gateway().session, retry_refused=False)
-        return delivery
+        try:
+            delivery = await outbox.deliver(self.gateway().session, retry_refused=True)
+            if isinstance(delivery.failure, UnreachableError):
+                with suppress(EdgeError):
+                    await self.locate_gateway()
+                if self._node_url() != before:
+                    return await outbox.deliver(self.gateway().session, retry_refused=False)
+            return delivery
+        finally:
+            await self.ledger.write()
 
     def _node_url(self) -> str | None:
         try:
@@ -293,6 +490,7 @@ class Edge:
     def recognition(self, local: LocalCache, *, ask_coordinator: bool = True) -> GuardedRecognition:
         """Recognition with the installed models; the replica alone without ``ask_coordinator`` or before joining."""
         local.models.warm_up()  # its start goes on beside the imports here
+        from edge_node.cache.usage import Usage
         from edge_node.knowledge.online import CoordinatorKnowledge
         from edge_node.recognition.service import RecognitionService
         from edge_node.worker.guard import GuardedRecognition
@@ -303,7 +501,16 @@ class Edge:
                 self.identity()
                 coordinator = CoordinatorKnowledge(self.endpoints)
         service = RecognitionService(local.models, coordinator, self.replica(), self.config.diagnosis_timeout_s)
-        return GuardedRecognition(service, self.quarantine(local))
+        return GuardedRecognition(service, self.quarantine(local), Usage(local.store, utc_now).note)
+
+    def suggestions(self, local: LocalCache) -> GuardedSuggestions:
+        """Regions to show the installed models; these judge them where all models run."""
+        from edge_node.capture.guarded import GuardedSuggestions
+        from edge_node.capture.novelty import ModelNovelty
+        from edge_node.capture.service import CropSuggestions
+
+        suggestions = CropSuggestions(ModelNovelty(local.models), local.artifacts.path)
+        return GuardedSuggestions(suggestions, self.quarantine(local))
 
     async def join(self, invite: Invite, name: str) -> NodeIdentity:
         """Enrol this node."""
@@ -331,7 +538,7 @@ class Edge:
             identity = self.identity()
         except NotEnrolledError:
             return None, NoProbe()
-        return identity.ca_sha256, TlsProbe(identity.ca_pem)
+        return identity.ca_sha256, TlsProbe(identity.ca_pem, identity.credentials)
 
     def gateway(self) -> WebsocketGateway:
         """The line to the coordinator."""
@@ -342,4 +549,17 @@ class Edge:
             identity = self.identity()  # a fresh certificate or a new address counts from the next connection on
             return Line(identity.node_url, tls.pinned(identity.ca_pem, identity.credentials))
 
-        return WebsocketGateway(line, self.config.connect_timeout_s)
+        return WebsocketGateway(line, self.config.connect_timeout_s, self._where, self._hear)
+
+    def _where(self) -> tuple[tuple[str, ...], int] | None:
+        """Where other nodes reach the hub, for the coordinator to tell those near."""
+        if self.hub is None or self.hub.port is None or not self.config.discovery:
+            return None
+        from edge_node.discovery.network import own_addresses
+
+        return own_addresses(self.config.interfaces), self.hub.port
+
+    def _hear(self, addresses: Sequence[tuple[str, int]]) -> None:
+        if self.hub is not None:
+            for host, port in addresses:
+                self.hub.hint(host, port)

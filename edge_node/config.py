@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from edge_node.addresses import MOST, parse_mirrors, parse_peers
 from edge_node.errors import EdgeError
+from edge_node.transfer.window import Window
 
 ENVIRONMENT_PREFIX = "MEDMESH_EDGE_"
 INTERFACES = ("all", "default", "loopback")
@@ -32,6 +34,17 @@ class EdgeConfig:
         history_key: where a new history's key is put: auto (the system's keystore, else a file) or file, for a service
             that runs where nobody is logged in.
         outbox_most: unsent records at which saving is refused.
+        discovery: look for the coordinator and other nodes on the local network, and be found there.
+        peers: other nodes to ask, ``host:port`` and commas between them.
+        share: give what is cached here to other nodes.
+        peer_port: where other nodes reach this one; 0: any free port.
+        mirrors: base addresses of plain file servers with the coordinator's artifacts, commas between them.
+        wan_kbps: most that is received from the coordinator and mirrors, kbit/s; 0: no cap.
+        lan_kbps: most that is exchanged with other nodes, kbit/s; 0: no cap.
+        metered: the link costs by the byte; nothing big is fetched unless somebody asks for it.
+        window: local times of day within which ``serve`` fetches anything big, ``22:00-06:00``; empty: always.
+        monthly_mb: WAN bytes of a calendar month, megabytes; 0: no budget.
+        cache_quota_mb: most that models may take up on the disk, megabytes; 0: no quota.
     """
 
     auto_update: bool = True
@@ -46,6 +59,17 @@ class EdgeConfig:
     history_days: int = 90
     history_key: str = "auto"
     outbox_most: int = 50_000
+    discovery: bool = True
+    peers: str = ""
+    share: bool = True
+    peer_port: int = 0
+    mirrors: str = ""
+    wan_kbps: float = 0.0
+    lan_kbps: float = 0.0
+    metered: bool = False
+    window: str = ""
+    monthly_mb: int = 0
+    cache_quota_mb: int = 0
 
     def __post_init__(self) -> None:
         """Refuse values outside their bounds.
@@ -58,6 +82,26 @@ class EdgeConfig:
         for key, (low, high) in _BOUNDS.items():
             value = getattr(self, key)
             _require(low <= value <= high, key, value, f"{low} … {high}")
+        for key, (low, high) in _BOUNDS_OR_NONE.items():
+            value = getattr(self, key)
+            _require(value == 0 or low <= value <= high, key, value, f"0 | {low} … {high}")
+        for key, (parse, wanted) in _FORMS.items():
+            _parsed(parse, key, getattr(self, key), wanted)
+
+    @property
+    def peer_addresses(self) -> tuple[tuple[str, int], ...]:
+        """``peers``, read."""
+        return parse_peers(self.peers)
+
+    @property
+    def mirror_urls(self) -> tuple[str, ...]:
+        """``mirrors``, read."""
+        return parse_mirrors(self.mirrors)
+
+    @property
+    def download_window(self) -> Window | None:
+        """``window``, read; None: always."""
+        return Window.parse(self.window) if self.window else None
 
     def document(self) -> dict[str, Any]:
         """The settings by key."""
@@ -83,12 +127,31 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "diagnosis_timeout_s": (0.1, 60),
     "history_days": (1, 36_500),
     "outbox_most": (1, 10_000_000),
+    "peer_port": (0, 65_535),
+}
+_BOUNDS_OR_NONE: dict[str, tuple[float, float]] = {  # where 0 switches the limit off
+    "wan_kbps": (8, 10_000_000),
+    "lan_kbps": (8, 10_000_000),
+    "monthly_mb": (1, 100_000_000),
+    "cache_quota_mb": (50, 100_000_000),  # a model with its trunk takes up 25
+}
+_FORMS: dict[str, tuple[Callable[[str], object], str]] = {
+    "peers": (parse_peers, f"host:port,host:port … (≤ {MOST})"),
+    "mirrors": (parse_mirrors, f"https://host/path,http://host:port … (≤ {MOST})"),
+    "window": (lambda text: Window.parse(text) if text else None, '22:00-06:00 | ""'),
 }
 
 
 def _require(fits: bool, key: str, value: object, wanted: str) -> None:
     if not fits:
         raise EdgeError("edge.config_value", key=key, value=value, wanted=wanted)
+
+
+def _parsed(parse: Callable[[str], object], key: str, text: str, wanted: str) -> None:
+    try:
+        parse(text)
+    except ValueError as error:
+        raise EdgeError("edge.config_value", key=key, value=text[:200], wanted=wanted) from error
 
 
 def _kind(key: str) -> type:

@@ -25,6 +25,10 @@ class DamagedBytesError(SourceError):
     """A source delivered bytes other than those asked for: they are thrown away, and the source gets a strike."""
 
 
+class RangelessError(SourceError):
+    """The source gives files as a whole only."""
+
+
 class AbsentError(SourceError):
     """The source answers and does not have what was asked for."""
 
@@ -39,3 +43,7 @@ class NodeRevokedError(EdgeError):
 
 class ReleaseRefusedError(EdgeError):
     """The release cannot be used on this machine; what was active before still is."""
+
+
+class LimitError(EdgeError):
+    """A limit that a person set forbids it: asking again changes nothing before the limit or the month does."""

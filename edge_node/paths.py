@@ -63,6 +63,11 @@ class Paths:
         return self.root / "outbox" / "lock"
 
     @property
+    def mail(self) -> Path:
+        """Parcels and receipts that travel by hand."""
+        return self.root / "mail.sqlite"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that changes the cache."""
         return self.root / "lock"

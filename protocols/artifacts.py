@@ -34,11 +34,17 @@ def canonical_json(document: Any) -> bytes:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A file named by its digest. ``role`` says what the file is for within a release."""
+    """A file named by its digest.
+
+    Attributes:
+        role: what the file is for within a release.
+        chunks: the digest of its chunk list (``protocols.chunks``), where it has one.
+    """
 
     role: str
     sha256: str
     size_bytes: int
+    chunks: str | None = None
 
     @classmethod
     def of(cls, role: str, data: bytes) -> Artifact:
@@ -53,15 +59,18 @@ class Artifact:
             ProtocolError: ``artifact.malformed``.
         """
         match document:
-            case {"role": str(role), "sha256": sha256, "size": int(size)} if (
+            case {"role": str(role), "sha256": sha256, "size": int(size), **more} if (
                 is_sha256(sha256) and 0 <= size <= MAX_ARTIFACT_BYTES and 0 < len(role) <= 40
             ):
-                return cls(role, sha256, size)
+                chunks = more.get("chunks")
+                if chunks is None or (isinstance(chunks, str) and is_sha256(chunks)):
+                    return cls(role, sha256, size, chunks)
         raise ProtocolError("artifact.malformed")
 
     def document(self) -> dict[str, Any]:
         """The JSON form."""
-        return {"role": self.role, "sha256": self.sha256, "size": self.size_bytes}
+        listed = {} if self.chunks is None else {"chunks": self.chunks}
+        return {"role": self.role, "sha256": self.sha256, "size": self.size_bytes, **listed}
 
     def verify(self, data: bytes) -> None:
         """Refuse ``data`` unless it is this artifact.

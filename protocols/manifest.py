@@ -18,6 +18,7 @@ from protocols.imaging import InputSpec
 FORMAT = "medmesh.release/1"
 MAX_MANIFEST_BYTES = 256 * 1024
 MAX_LABELS = 256
+MAX_METHODS = 32
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _RELEASE = re.compile(r"([a-z0-9][a-z0-9-]{0,62})@([1-9][0-9]{0,8})")
 
@@ -146,6 +147,8 @@ class ReleaseManifest:
     floor_version: int = 0  # once active, no lower version of this model may ever be chosen again
     metrics: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+    # How each threshold was found, by its name: a method and its numbers. For people; empty in the first releases.
+    methods: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -166,7 +169,7 @@ class ReleaseManifest:
 
     def document(self) -> dict[str, Any]:
         """The JSON form."""
-        return {
+        document = {
             "format": FORMAT,
             "disease": self.disease,
             "model": self.model,
@@ -192,6 +195,7 @@ class ReleaseManifest:
             "metrics": self.metrics,
             "data": self.data,
         }
+        return document | ({"methods": self.methods} if self.methods else {})  # without: the same bytes as ever
 
     def to_bytes(self) -> bytes:
         """The canonical bytes, whose digest names the manifest."""
@@ -289,7 +293,15 @@ class _Reader:
             floor_version=int(_number(self._get("floor_version"), 0, 999_999_999)),
             metrics=_require(self._get("metrics"), lambda x: isinstance(x, dict)),
             data=_require(self._get("data"), lambda x: isinstance(x, dict)),
+            methods=self._methods(),
         )
+
+    def _methods(self) -> dict[str, dict[str, Any]]:
+        self._field = "methods"
+        found = _require(self._document.get("methods", {}), lambda x: isinstance(x, dict) and len(x) <= MAX_METHODS)
+        for value in found.values():
+            _text(_require(value, lambda x: isinstance(x, dict))["method"], 60)
+        return dict(found)
 
 
 def _require(value: Any, fits: Any) -> Any:

@@ -46,7 +46,7 @@ async def measure(home: Path, photo: Path, disease: str) -> None:
     import kivy.tests  # noqa: F401 - the harness needs it, and it takes long to import
 
     from edge_node.ui.presenter.presenter import Presenter
-    from edge_node.ui.wiring import services
+    from edge_node.ui.wiring.start import services
     from edge_node.ui.worker import Worker
     from tests.edge_node.ui.support.screen import showing
 
@@ -90,7 +90,7 @@ async def set_up(home: Path) -> None:
     """A node with the tests' tiny model and the whole knowledge base."""
     from disease_kb import replica
     from disease_kb.seeding import seed_entries
-    from edge_node.ui.wiring import services
+    from edge_node.ui.wiring.start import services
     from edge_node.ui.worker import Worker
     from tests.edge_node.support.authority import TestAuthority
     from tests.edge_node.support.releases import Simulator, make_release

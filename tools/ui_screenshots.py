@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 OUT = ROOT / "docs" / "screenshots"
 WANTED = {
-    ("en", 480): ("home", "check", "result", "unsure", "sheet", "pin"),
-    ("zh", 480): ("home", "result", "foreign", "page", "screening"),
+    ("en", 480): ("home", "check", "result", "unsure", "sheet", "device", "pin"),
+    ("zh", 480): ("home", "result", "foreign", "page", "screening", "settings"),
     ("en", 1280): ("check",),
     ("zh", 1280): ("result",),
 }
@@ -26,8 +26,8 @@ WANTED = {
 async def draw(folder: Path, language: str, width: int, wanted: tuple[str, ...]) -> None:
     """Walk through the app and keep the wanted pictures."""
     from edge_node.ui.presenter.presenter import Presenter
-    from edge_node.ui.values import Offer
-    from tests.edge_node.ui.support.fakes import FakeNode
+    from edge_node.ui.values import Offer, SetAside
+    from tests.edge_node.ui.support.fakes import NOW, FakeNode
     from tests.edge_node.ui.support.screen import showing
 
     node = FakeNode(folder)
@@ -68,6 +68,11 @@ async def draw(folder: Path, language: str, width: int, wanted: tuple[str, ...])
         await driver.settle()
         await driver.tap("home.all")
         await photo("screening")
+        node.device.set_aside = (SetAside("malaria", "malaria@4", NOW),)
+        presenter.device.open()
+        await keep("device")
+        presenter.device.open_settings()
+        await keep("settings")
         presenter.locking.choose_new()
         await keep("pin")
 

@@ -174,7 +174,7 @@ async def remove(
     group: Annotated[str | None, typer.Option(help="Only this group (patient)")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
 ) -> None:
-    """Remove a data set or one group: images and cached features go, models trained on them are listed."""
+    """Remove a data set or one group: images and all computed from them go, models trained on them are listed."""
     if not yes and not console.json:
         typer.confirm(
             console.t(f"Remove {group or 'all of'} {dataset} for good?", f"确定永久删除 {dataset} {group or ''}？"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from coordinator.bootstrap import Coordinator, open_coordinator, utc_now
 from coordinator.errors import CoordinatorError
 from coordinator.releases import keys
+from coordinator.store.blobs import FolderBlobs
 from disease_kb.seeding import open_or_build
 from protocols.console import Console, command
 
@@ -23,7 +25,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Releases · 发布")
     app.add_typer(group, name="release")
     command(group, "list")(list_)
-    for function in (propose, approve, rollout, pause, resume, rollback, withdraw, show):
+    for function in (propose, approve, rollout, pause, resume, rollback, withdraw, show, mirror):
         command(group)(function)
     knowledge = typer.Typer(no_args_is_help=True, help="Knowledge base · 知识库")
     app.add_typer(knowledge, name="kb")
@@ -55,8 +57,15 @@ async def propose(
     """Put a model version up for approval."""
     if len(notes) > MAX_TEXT or len(allow_unmapped or "") > 500:
         raise click.BadParameter(f"notes take {MAX_TEXT} characters, a reason 500")
+
+    def converting() -> None:
+        console.say(
+            "Converting the trunk a second time to compare; half a minute, once for each trunk.",
+            "正在再次转换主干以作比较；约半分钟，每个主干只需一次。",
+        )
+
     async with open_coordinator(console.home) as coordinator:
-        document = await coordinator.releases.propose(model, notes, allow_unmapped, floor, utc_now())
+        document = await coordinator.releases.propose(model, notes, allow_unmapped, floor, utc_now(), converting)
     console.answer(document, lambda: _print(console, document))
 
 
@@ -173,6 +182,26 @@ async def show(console: Console, release: Name) -> None:
     async with open_coordinator(console.home) as coordinator:
         document = await coordinator.releases.show(release)
     console.answer(document, lambda: _print(console, document))
+
+
+async def mirror(
+    console: Console, folder: Annotated[Path, typer.Argument(help="Folder that a plain file server serves · 静态目录")]
+) -> None:
+    """Bring a static copy of what nodes fetch up to date, for a file server or CDN; run it daily."""
+    from coordinator.releases.mirror import write_mirror
+
+    async with open_coordinator(console.home) as coordinator:
+        blobs = FolderBlobs(coordinator.home.artifacts)
+        written = await asyncio.to_thread(write_mirror, coordinator.releases.repository, blobs, folder)
+    console.answer(
+        {"folder": str(folder), **written.document()},
+        lambda: console.line(
+            f"{folder} holds list number {written.serial}; {written.copied} of {written.files} files were written "
+            f"({written.copied_bytes} bytes).",
+            f"{folder} 已更新到第 {written.serial} 号列表；{written.files} 个文件中写入 {written.copied} 个"
+            f"（{written.copied_bytes} 字节）。",
+        ),
+    )
 
 
 async def list_(console: Console) -> None:

@@ -88,6 +88,7 @@ async def serve(
             coordinator.authority,
             coordinator.enrolment,
             coordinator.results,
+            coordinator.parcels,
             Listening(host, port, node_port, public_url, not no_zeroconf),
             utc_now,
             ready,

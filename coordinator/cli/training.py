@@ -302,10 +302,10 @@ async def backbone_list(console: Console) -> None:
 async def backbone_fetch(
     console: Console, backbone: Annotated[str, typer.Argument(help="imagenet, nsfwjs-4.4.0, file:PATH, random-SEED")]
 ) -> None:
-    """Fetch a backbone's weights and convert its trunk."""
+    """Fetch a backbone's weights and convert its trunk, twice, as a release needs it."""
     async with open_coordinator(console.home) as coordinator:
-        console.say("Fetching and converting; about a minute.", "正在获取并转换，约需一分钟。")
-        ready = await asyncio.to_thread(Trunks(coordinator.home).make, backbone)
+        console.say("Fetching and converting twice; about a minute.", "正在获取并转换两次，约需一分钟。")
+        ready = await asyncio.to_thread(Trunks(coordinator.home).make_twice, backbone)
     document = {
         "backbone": ready.backbone.id,
         "trunk": ready.trunk.sha256,

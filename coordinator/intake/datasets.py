@@ -26,6 +26,7 @@ from coordinator.intake.source import Member, TrainingSet, open_training_set
 from coordinator.store.blobs import FolderBlobs
 from coordinator.store.database import Database
 from coordinator.store.tables import datasets, labels, models, samples
+from coordinator.training import oof
 from coordinator.training.features import FeatureCache
 from disease_kb.store import KnowledgeBase
 from protocols.imaging import MIN_EDGE_PX
@@ -360,7 +361,7 @@ class Datasets:
         return await self.show(name)
 
     async def remove(self, name: str, group: str | None) -> dict[str, Any]:
-        """Remove a data set, or one group of it, with images and cached features that nothing else uses."""
+        """Remove a data set, or one group of it, with all that was computed from images that nothing else uses."""
         async with self._database.begin() as connection:
             row = await _dataset(connection, name)
             chosen = samples.c.dataset == row.id
@@ -382,6 +383,7 @@ class Datasets:
         for sha256 in orphans:
             blobs.remove(sha256)
         FeatureCache(self._home.features).remove(orphans)
+        oof.forget(self._home.out_of_fold, set(orphans))
         return {"dataset": name, "group": group, "removed": len(digests), "models_trained_on_it": affected}
 
 

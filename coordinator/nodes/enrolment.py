@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,12 +21,20 @@ from coordinator.home import Home
 from coordinator.nodes.authority import Authority
 from coordinator.releases.repository import Repository
 from coordinator.store.database import Database
-from coordinator.store.tables import invites, nodes
+from coordinator.store.tables import heartbeats, invites, nodes
 from protocols.invite import Invite
 
 INVITE_LIFE = timedelta(hours=24)
 MAX_NAME = 120
 MAX_CSR_BYTES = 8192
+
+
+@dataclass(frozen=True)
+class EnrolledNode:
+    """A node that may speak, and the site that its invite named; empty: none."""
+
+    id: str
+    site: str
 
 
 class Enrolment:
@@ -110,22 +119,32 @@ class Enrolment:
             "groups": row.groups,
         }
 
-    async def node_of(self, certificate_sha256: str, now: datetime) -> str | None:
+    async def node_of(self, certificate_sha256: str, now: datetime) -> EnrolledNode | None:
         """The enrolled node with this certificate, noting that it was seen; None: not one of ours."""
         async with self._database.begin() as connection:
-            node = await connection.scalar(
-                select(nodes.c.id).where(nodes.c.certificate_sha256 == certificate_sha256, ~nodes.c.revoked)
-            )
-            if node is not None:
-                await connection.execute(
-                    update(nodes).where(nodes.c.id == node).values(last_seen=now.isoformat(timespec="seconds"))
+            found = await connection.execute(
+                select(nodes.c.id, nodes.c.site).where(
+                    nodes.c.certificate_sha256 == certificate_sha256, ~nodes.c.revoked
                 )
-        return None if node is None else str(node)
+            )
+            row = found.first()
+            if row is None:
+                return None
+            await connection.execute(
+                update(nodes).where(nodes.c.id == row.id).values(last_seen=now.isoformat(timespec="seconds"))
+            )
+        return EnrolledNode(str(row.id), str(row.site))
+
+    async def revoked(self) -> frozenset[str]:
+        """The nodes that were turned away for good."""
+        async with self._database.read() as connection:
+            return frozenset(await connection.scalars(select(nodes.c.id).where(nodes.c.revoked)))
 
     async def list(self) -> list[dict[str, Any]]:
-        """All enrolled nodes."""
+        """All enrolled nodes; ``by_hand`` is how one said it stands in its newest parcel."""
         async with self._database.read() as connection:
-            rows = await connection.execute(select(nodes).order_by(nodes.c.enrolled))
+            stands = select(nodes, heartbeats.c.document, heartbeats.c.received).outerjoin(heartbeats)
+            rows = await connection.execute(stands.order_by(nodes.c.enrolled))
             return [
                 {
                     "node": r.id,
@@ -135,6 +154,7 @@ class Enrolment:
                     "revoked": r.revoked,
                     "enrolled": r.enrolled,
                     "last_seen": r.last_seen,
+                    "by_hand": None if r.document is None else {"received": r.received, **r.document},
                 }
                 for r in rows
             ]

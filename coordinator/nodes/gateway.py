@@ -6,13 +6,20 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from asyncio.sslproto import SSLProtocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
+from coordinator.nodes.connections import Crowd
+from coordinator.nodes.enrolment import EnrolledNode
+from coordinator.nodes.neighbours import Places, places, reachable
 from protocols.errors import MedMeshError, ProtocolError
 from protocols.messages import MAX_MESSAGE_BYTES, PING_INTERVAL_S, CatalogueNotice, Hello, Receipt, decode, encode
 from protocols.results import batch
@@ -20,27 +27,39 @@ from protocols.results.report import Report
 
 _log = logging.getLogger("medmesh.gateway")
 _HELLO_TIMEOUT_S = 15.0
+_CLOSE_TIMEOUT_S = 5.0
 _WATCH_INTERVAL_S = 1.0
-_MAX_NODES = 4096
+_REAP_INTERVAL_S = 4 * PING_INTERVAL_S  # nodes ping; ours only finds those that are gone, and a thin line pays for both
+_MOST_UNREAD_BYTES = 64 * 1024  # of notices: whoever has left so many unread reads nothing
+_LOOKUPS_AT_ONCE = 8  # of who is connecting; beyond that a crowd waits here and not in the database
+_TLS_BUFFER_BYTES = 16 * 1024  # a TLS record; asyncio's own 256 kB for each line would be 256 MB for a thousand nodes
 
-NodeOf = Callable[[str], Awaitable[str | None]]
+NodeOf = Callable[[str], Awaitable[EnrolledNode | None]]
+Revoked = Callable[[], Awaitable[frozenset[str]]]
 Serial = Callable[[], Awaitable[int]]
 Store = Callable[[str, Sequence[Report]], Awaitable[None]]
 
 
 class Gateway:
-    """Keeps one connection a node and sends each a notice when the rollout document's serial rises."""
+    """Keeps the nodes' connections and sends each a notice when the rollout document's serial rises."""
 
-    def __init__(self, node_of: NodeOf, serial: Serial, store: Store) -> None:
-        """Args: store: has a node's reports written; returns once they are committed."""
+    def __init__(self, node_of: NodeOf, revoked: Revoked, serial: Serial, store: Store) -> None:
+        """Args: revoked: the nodes to turn away; store: has a node's reports written; returns once they are committed."""
         self._node_of = node_of
+        self._revoked = revoked
         self._serial = serial
         self._store = store
-        self._nodes: set[ServerConnection] = set()
+        self._nodes: dict[ServerConnection, str] = {}  # those that have greeted
+        self._crowd = Crowd()
+        self._places = Places(random.Random())
+        self._lookups = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
+        self._goodbyes: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def listen(self, host: str, port: int, context: ssl.SSLContext) -> AsyncIterator[Server]:
         """Serve until the block is left."""
+        serial = await self._serial()
+        SSLProtocol.max_size = _TLS_BUFFER_BYTES
         async with serve(
             self._connected,
             host,
@@ -49,11 +68,13 @@ class Gateway:
             max_size=max(MAX_MESSAGE_BYTES, batch.MAX_FRAME_BYTES),
             max_queue=2,
             compression=None,  # messages are tiny, batches compressed and bounded; and no deflate bombs
-            ping_interval=PING_INTERVAL_S,
+            ping_interval=_REAP_INTERVAL_S,
             ping_timeout=PING_INTERVAL_S,
             open_timeout=_HELLO_TIMEOUT_S,
+            close_timeout=_CLOSE_TIMEOUT_S,
+            create_connection=self._counted(),
         ) as server:
-            watcher = asyncio.create_task(self._watch())
+            watcher = asyncio.create_task(self._watch(serial))
             try:
                 yield server
             finally:
@@ -61,13 +82,42 @@ class Gateway:
                 with contextlib.suppress(asyncio.CancelledError):
                     await watcher
 
-    async def _connected(self, connection: ServerConnection) -> None:
-        tls = connection.transport.get_extra_info("ssl_object")
-        certificate = tls.getpeercert(binary_form=True)
-        if len(self._nodes) >= _MAX_NODES:
-            await connection.close(1013, "busy")
+    def _counted(self) -> type[ServerConnection]:
+        """Connections that are counted from the end of their TLS on, before they have said anything."""
+        gateway = self
+
+        class Counted(ServerConnection):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                gateway._arrived(self)
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                gateway._crowd.leave(self)
+                super().connection_lost(exc)
+
+        return Counted
+
+    def _arrived(self, connection: ServerConnection) -> None:
+        verdict = self._crowd.arrive(connection, _certificate(connection))
+        if not verdict.is_welcome:
+            connection.transport.abort()
+        for other in (verdict.close, verdict.drop):
+            if isinstance(other, ServerConnection):
+                self._end(other, "replaced", at_once=other is verdict.drop)
+
+    def _end(self, connection: ServerConnection, reason: str, *, at_once: bool = False) -> None:
+        if at_once or connection.state is not State.OPEN:
+            connection.transport.abort()
             return
-        node = await self._node_of(hashlib.sha256(certificate).hexdigest())
+        task = asyncio.create_task(connection.close(1008, reason))
+        self._goodbyes.add(task)
+        task.add_done_callback(self._goodbyes.discard)
+
+    async def _connected(self, connection: ServerConnection) -> None:
+        async with self._lookups:
+            if connection.state is not State.OPEN:  # it gave way to another meanwhile
+                return
+            node = await self._node_of(_certificate(connection))
         if node is None:
             await connection.close(1008, "not enrolled")
             return
@@ -76,34 +126,75 @@ class Gateway:
                 hello = decode(await connection.recv())
             if not isinstance(hello, Hello):
                 raise ProtocolError("message.malformed")
-            self._nodes.add(connection)
+            self._nodes[connection] = node.id
             await connection.send(encode(_notice(await self._serial())))
+            self._place(connection, node, hello)
             async for message in connection:
                 if isinstance(message, str):
                     decode(message)  # nothing is expected; what is not understood ends the connection
                     continue
-                await self._store(node, batch.unpack(message))  # the next message waits until this one is committed
+                await self._store(node.id, batch.unpack(message))  # the next waits until this one is committed
                 await connection.send(encode(Receipt(batch.batch_id(message))))
         except MedMeshError as error:
             await connection.close(error.kind.close_code, error.code)
-        except (ConnectionClosed, TimeoutError):
+        except TimeoutError:
+            await connection.close(1008, "no greeting")
+        except ConnectionClosed:
             pass
         finally:
-            self._nodes.discard(connection)
+            self._nodes.pop(connection, None)
+            self._places.leave(connection)
 
-    async def _watch(self) -> None:
-        """Look for a new serial; other processes (the command line) change it too."""
-        told: int | None = None
+    def _place(self, connection: ServerConnection, node: EnrolledNode, hello: Hello) -> None:
+        """Tell a node that serves peers of those near it; they hear of it a moment later."""
+        if connection.remote_address is None:  # gone meanwhile
+            return
+        source = str(connection.remote_address[0])
+        if addresses := reachable(hello.listening, source):
+            self._places.arrive(connection, node.id, places(source, node.site), addresses)
+            self._tell_neighbours([connection])
+
+    def _tell_neighbours(self, only: list[ServerConnection] | None = None) -> None:
+        for connection, message in self._places.news(asyncio.get_running_loop().time(), only):
+            assert isinstance(connection, ServerConnection)
+            self._tell([connection], encode(message))
+
+    def _tell(self, connections: Iterable[ServerConnection], message: str) -> None:
+        """Send without waiting for anyone."""
+        reading = []
+        for connection in connections:
+            if connection.transport.get_write_buffer_size() > _MOST_UNREAD_BYTES:
+                connection.transport.abort()  # a close frame would only join the rest that it does not read
+            else:
+                reading.append(connection)
+        broadcast(reading, message)
+
+    async def _watch(self, told: int) -> None:
+        """Look for a serial other than the one ``told``; other processes (the command line) change it too."""
         while True:
             await asyncio.sleep(_WATCH_INTERVAL_S)
             try:
                 serial = await self._serial()
+                if serial != told:
+                    self._tell(list(self._nodes), encode(_notice(serial)))
+                    await self._turn_away_revoked()
+                self._tell_neighbours()
             except Exception:
-                _log.exception("reading the rollout document's serial failed; trying again")
+                _log.exception("looking for news failed; trying again")
                 continue
-            if told is not None and serial != told:
-                broadcast(self._nodes, encode(_notice(serial)))
             told = serial
+
+    async def _turn_away_revoked(self) -> None:
+        revoked = await self._revoked()
+        for connection, node in list(self._nodes.items()):
+            if node in revoked:
+                self._places.leave(connection)
+                self._end(connection, "node.revoked")
+
+
+def _certificate(connection: ServerConnection) -> str:
+    tls: Any = connection.transport.get_extra_info("ssl_object")
+    return hashlib.sha256(tls.getpeercert(binary_form=True)).hexdigest()
 
 
 def _notice(serial: int) -> CatalogueNotice:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator.training.trunks import Second
 from protocols.manifest import ReleaseManifest
 from protocols.recognition import same_answer
 
@@ -54,6 +55,35 @@ def parity(manifest: ReleaseManifest, training: dict[str, Any]) -> Gate:
         f"99 of 100 scores within {found['score_difference']:.4f}"
     )
     return Gate("parity", bool(found["ok"]) and heads == [found["head"]], detail)
+
+
+def trunk_of(manifest: ReleaseManifest) -> str | None:
+    """Digest of the trunk that was made from a backbone; None for a model that has none, or was brought ready-trained."""
+    if manifest.backbone is None:
+        return None
+    return next((a.sha256 for a in manifest.artifacts if a.role == "trunk"), None)
+
+
+def converted_twice(manifest: ReleaseManifest, second: Second | None) -> Gate:
+    """Converting the trunk a second time gives the same bytes.
+
+    Args:
+        manifest: of the model; its head was converted twice when it was trained.
+        second: what the second conversion gave; None: this trunk has come out the same before.
+    """
+    trunk = trunk_of(manifest)
+    if trunk is None or manifest.backbone is None:
+        return Gate("converted_twice", True, "no trunk of ours")
+    if second is None or second.trunk == trunk:
+        return Gate("converted_twice", True, f"two conversions gave the same trunk {trunk}")
+    if second.obstacle:
+        return Gate("converted_twice", False, f"the trunk cannot be converted a second time: {second.obstacle}")
+    detail = f"a second conversion gave the trunk {second.trunk} instead of {trunk}"
+    if second.weights != manifest.backbone.weights_sha256:
+        detail += f", from the weights {second.weights} instead of {manifest.backbone.weights_sha256}"
+    source = "file:PATH" if manifest.backbone.id.startswith("file:") else manifest.backbone.id
+    mend = f"convert it anew with medmesh-coordinator backbone fetch {source}, then train again"
+    return Gate("converted_twice", False, f"{detail}; {mend}")
 
 
 def self_test(manifest: ReleaseManifest, got: NDArray[np.float64]) -> Gate:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,11 +28,13 @@ from coordinator.releases.plan import OFFERED, ReleaseState, plan
 from coordinator.releases.repository import Repository
 from coordinator.store.blobs import FolderBlobs
 from coordinator.store.database import Database
+from coordinator.store.described import described
 from coordinator.store.tables import approvals, nodes, releases
+from coordinator.training.trunks import Second, Trunks
 from disease_kb import replica
 from disease_kb.store import KnowledgeBase
 from protocols.artifacts import Artifact, canonical_json
-from protocols.manifest import SLUG
+from protocols.manifest import SLUG, ReleaseManifest
 from protocols.pipeline import Pipelines
 from protocols.selftest import golden_scores
 from protocols.trust import KNOWLEDGE, release_path
@@ -51,12 +53,19 @@ class Releases:
         self._config = config
         self._models = models
         self._artifacts = FolderBlobs(home.artifacts)
+        self._trunks = Trunks(home)
         self.repository = Repository(home.repository)
 
     # --- proposing and approving ---------------------------------------------------------------------------------
 
     async def propose(
-        self, name: str, notes: str, allow_unmapped: str | None, floor: bool, now: datetime
+        self,
+        name: str,
+        notes: str,
+        allow_unmapped: str | None,
+        floor: bool,
+        now: datetime,
+        converting: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
         """Put a model version up for approval, if it passes the gates.
 
@@ -66,9 +75,10 @@ class Releases:
             allow_unmapped: why labels without an entry are released; None: they are not.
             floor: once active, no earlier version may ever be chosen again.
             now: for the approval's expiry.
+            converting: called before the trunk is converted a second time, which takes half a minute.
 
         Raises:
-            CoordinatorError: ``release.exists`` or ``release.gate_failed``.
+            CoordinatorError: ``release.exists``, ``release.gate_failed`` or ``train.conversion_failed``.
         """
         manifest = await self._models.manifest(name)
         row = await self._find(manifest.name)
@@ -86,11 +96,19 @@ class Releases:
             gates.parity(manifest, training),
             gates.self_test(manifest, got),
         ]
-        for gate in findings:
-            if not gate.ok:
-                raise CoordinatorError("release.gate_failed", name=manifest.name, gate=gate.name, detail=gate.detail)
+        _require(manifest, findings)
+        findings.append(gates.converted_twice(manifest, await self._second_conversion(manifest, converting)))
+        _require(manifest, findings)
         await self._insert(manifest.name, manifest.disease, manifest.to_bytes(), notes, findings, now)
         return await self.show(manifest.name)
+
+    async def _second_conversion(self, manifest: ReleaseManifest, converting: Callable[[], None]) -> Second | None:
+        """A second conversion of the trunk; None where there is none of ours, or it was done before."""
+        trunk = gates.trunk_of(manifest)
+        if trunk is None or manifest.backbone is None or self._trunks.converted_twice(trunk):
+            return None
+        converting()
+        return await asyncio.to_thread(self._trunks.second, manifest.backbone, trunk)
 
     async def propose_knowledge(self, knowledge: KnowledgeBase, now: datetime) -> dict[str, Any] | None:
         """Put the knowledge base of this moment up for approval; None where it is what was proposed last.
@@ -99,11 +117,10 @@ class Releases:
         """
         version = await knowledge.version()
         data = replica.build(await knowledge.entries())
-        artifact = Artifact.of("kb", data)
+        artifact = described(KNOWLEDGE, self._artifacts.put(data), self._artifacts)
         newest = await self._newest(KNOWLEDGE)
         if newest is not None and self._kb_artifact(newest).sha256 == artifact.sha256:
             return None
-        self._artifacts.put(data)
         patches = []
         for old in (await self._all_of(KNOWLEDGE))[:KB_PATCHES]:
             before = self._kb_artifact(old).sha256
@@ -371,6 +388,13 @@ class Releases:
         if row is None:
             raise CoordinatorError("release.unknown", name=name)
         return row
+
+
+def _require(manifest: ReleaseManifest, findings: list[gates.Gate]) -> None:
+    """Refuse a version that a gate stops."""
+    for gate in findings:
+        if not gate.ok:
+            raise CoordinatorError("release.gate_failed", name=manifest.name, gate=gate.name, detail=gate.detail)
 
 
 def sign_draft(draft: Metadata[Targets], signer: CryptoSigner) -> Signature:

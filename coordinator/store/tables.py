@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
 
 metadata = MetaData()
 
@@ -98,6 +110,16 @@ nodes = Table(
     Column("public_key", String(1000), nullable=False),  # PEM, to check a request for renewal
     Column("enrolled", String(40), nullable=False),
     Column("last_seen", String(40)),
+)
+
+# How nodes that have no line say they stand; the newest of each.
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("node", ForeignKey("nodes.id"), primary_key=True),
+    Column("number", BigInteger, nullable=False),  # rises with every parcel of the node
+    Column("received", String(40), nullable=False),
+    Column("document", JSON, nullable=False),
 )
 
 # What nodes report. The number is the order of arrival; a report is known by its node and the id that the node gave it.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from protocols.imaging import Quality
 from protocols.manifest import Calibration, QualityLimits
@@ -31,6 +31,8 @@ def calibrate(
         groups: [images]; images of one patient are not independent witnesses.
         coverage: stated probability that the set holds the true label.
     """
+    from scipy.optimize import minimize_scalar  # slow to import: only for who calibrates
+
     images = np.arange(len(truth))
 
     def loss(log_temperature: float) -> float:
@@ -45,6 +47,14 @@ def calibrate(
     repeats = len(logits)
     found = thresholds(nonconformity, np.tile(truth, repeats), np.tile(groups, repeats), coverage)
     return replace(plain, coverage=coverage, thresholds=found)
+
+
+def calibration_methods(images: int, groups: int, coverage: float = COVERAGE) -> dict[str, dict[str, Any]]:
+    """How ``calibrate`` finds its values, for the manifest."""
+    return {
+        "temperature": {"method": "maximum_likelihood", "images": images},
+        "thresholds": {"method": "class_conditional_conformal", "coverage": coverage, "groups": groups},
+    }
 
 
 def thresholds(
@@ -97,3 +107,14 @@ def quality_limits(originals: list[Quality], degraded: list[dict[str, Quality]])
         highlight_min=bound("highlight", True, ("dark",)),
         clipped_max=bound("clipped", False, ("bright",)),
     )
+
+
+def quality_method(copies: int) -> dict[str, Any]:
+    """How ``quality_limits`` finds its bounds, for the manifest. ``copies``: images of which there were degraded copies."""
+    return {
+        "method": "between_images_and_degraded_copies",
+        "share": 1 - _REFUSED,
+        "caught": _CAUGHT,
+        "towards": _TOWARDS,
+        "copies": copies,
+    }

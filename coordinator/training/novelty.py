@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,3 +80,12 @@ def limits(images: Views, altered: NDArray[np.float32], source: NDArray[np.int64
     return Limits(
         familiar, max(foreign, _LEAST_FOREIGN * familiar), _LAYOUT_MARGIN * float(np.quantile(layout, FAMILIAR))
     )
+
+
+def methods(views: int) -> dict[str, dict[str, Any]]:
+    """How ``limits`` finds them, for the manifest. ``views``: altered views that there were."""
+    return {
+        "familiar": {"method": "quantile_of_unseen_images", "share": FAMILIAR},
+        "foreign": {"method": "quantile_of_altered_views", "share": ALTERED, "views": views, "least": _LEAST_FOREIGN},
+        "layout": {"method": "multiple_of_quantile", "share": FAMILIAR, "times": _LAYOUT_MARGIN},
+    }

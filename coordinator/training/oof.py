@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,7 +65,7 @@ class OutOfFold:
                     found["truth"].astype(np.int64),
                     found["logits"],
                 )
-        except (KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError("not an archive of out-of-fold answers") from error
 
 
@@ -97,6 +99,20 @@ def load(blobs: FolderBlobs, reference: dict[str, Any] | None) -> OutOfFold | No
     if hashlib.sha256(data).hexdigest() != reference["sha256"]:
         return None
     return OutOfFold.from_bytes(data)
+
+
+def forget(folder: Path, images: set[str]) -> None:
+    """Remove the files that hold answers about any of ``images`` (digests), and those that cannot be read.
+
+    A file goes as a whole: from the rest of it nobody could count the figures of its version again.
+    """
+    for path in folder.glob("??/" + "?" * 64):
+        try:
+            held = set(OutOfFold.from_bytes(path.read_bytes()).images)
+        except ValueError:
+            held = images
+        if held & images:
+            path.unlink(missing_ok=True)
 
 
 def held_out_sets(found: OutOfFold, coverage: float) -> NDArray[np.bool_]:

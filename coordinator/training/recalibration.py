@@ -28,6 +28,7 @@ LEAST_IMAGES = 10  # of each class; below that a quantile says nothing
 _FOLDS = 5
 _FAMILIAR = 0.97
 _PRIOR_IMAGES = 4.0  # a bias of 1, or a temperature moved by e, is held back as much as so many images speak for it
+_ORDINARY = 0.99  # share of the site's pictures that pass each bound of quality
 _ROOM = 0.95
 
 
@@ -43,7 +44,7 @@ def recalibrate(manifest: ReleaseManifest, site: Evaluation) -> Recalibrated:
     """Fit the calibration to a site.
 
     Args:
-        manifest: of the model; the result differs in ``calibration``, ``novelty``, ``quality`` and ``data``.
+        manifest: of the model; the result differs in ``calibration``, ``novelty``, ``quality``, ``methods`` and ``data``.
         site: the model's answers over labelled images of the site.
 
     Raises:
@@ -77,7 +78,29 @@ def recalibrate(manifest: ReleaseManifest, site: Evaluation) -> Recalibrated:
         quality=more_lenient(manifest.quality, [p.quality for p in site.predictions]),
         data={**manifest.data, "recalibrated": document},
     )
-    return Recalibrated(result, document)
+    found = methods(manifest, result, document["images"], document["groups"])
+    return Recalibrated(replace(result, methods=found), document)
+
+
+def methods(before: ReleaseManifest, after: ReleaseManifest, images: int, groups: int) -> dict[str, dict[str, Any]]:
+    """How each threshold was found: at the site where it moved there, else as before."""
+    found = before.methods | {
+        "temperature": {"method": "likelihood_at_site", "images": images, "groups": groups, "prior": _PRIOR_IMAGES},
+        "thresholds": {
+            "method": "class_conditional_conformal_at_site",
+            "coverage": after.calibration.coverage,
+            "groups": groups,
+        },
+    }
+    if before.novelty is not None and after.novelty is not None:
+        if after.novelty.familiar != before.novelty.familiar:
+            found["familiar"] = {"method": "quantile_at_site", "share": _FAMILIAR, "images": images}
+            found["foreign"] = {"method": "stretched_like_familiar"}
+        if after.novelty.layout != before.novelty.layout:
+            found["layout"] = {"method": "quantile_at_site", "share": _FAMILIAR, "images": images}
+    if after.quality != before.quality:
+        found["quality"] = {"method": "widened_at_site", "share": _ORDINARY, "room": round(1 - _ROOM, 6), "images": images}
+    return found
 
 
 def fit(logits: NDArray[np.float32], truth: NDArray[np.int64], start: Calibration) -> Calibration:
@@ -125,10 +148,10 @@ def more_lenient(limits: QualityLimits, site: list[Quality]) -> QualityLimits:
     """Bounds that do not call the site's ordinary pictures poor; never stricter."""
 
     def low(measure: str) -> float:
-        return round(_ROOM * float(np.quantile([getattr(q, measure) for q in site], 0.01)), 5)
+        return round(_ROOM * float(np.quantile([getattr(q, measure) for q in site], 1 - _ORDINARY)), 5)
 
     def high(measure: str) -> float:
-        return round(1 - _ROOM * (1 - float(np.quantile([getattr(q, measure) for q in site], 0.99))), 5)
+        return round(1 - _ROOM * (1 - float(np.quantile([getattr(q, measure) for q in site], _ORDINARY))), 5)
 
     return QualityLimits(
         sharpness_min=min(limits.sharpness_min, low("sharpness")),

@@ -20,8 +20,9 @@ from coordinator.errors import CoordinatorError
 from coordinator.home import Home
 from coordinator.intake.datasets import Sample
 from coordinator.store.blobs import FolderBlobs
+from coordinator.store.described import described
 from coordinator.training import convert, folds, golden, metrics, novelty, oof, parity, selection, views
-from coordinator.training.calibration import calibrate, quality_limits
+from coordinator.training.calibration import calibrate, calibration_methods, quality_limits, quality_method
 from coordinator.training.features import Extraction, FeatureCache
 from coordinator.training.linear import LinearHead
 from coordinator.training.selection import CrossValidation, Data
@@ -95,7 +96,7 @@ class Trainer:
         Raises:
             CoordinatorError: ``train.…`` or ``backbone.…``; nothing is recorded then.
         """
-        check_counts(plan.samples)
+        check_samples(plan.samples, selection.REPEATS[plan.effort])
         clock = _Clock()
         with clock.part("backbone"):
             progress("backbone", 0, 1)
@@ -208,6 +209,8 @@ class Trainer:
         for content in (head, strip, statistics):
             self._artifacts.put(content)
         calibration = calibrate(validation.nested, data.labels, data.groups)
+        degraded = self._degraded(plan.samples, trunk)
+        groups = len(set(data.groups.tolist()))
         manifest = ReleaseManifest(
             disease=plan.disease,
             model=plan.dataset,
@@ -216,7 +219,7 @@ class Trainer:
             least_node_version=LEAST_NODE_VERSION,
             input=trunk.trunk.spec,
             artifacts=(
-                Artifact("trunk", trunk.trunk.sha256, trunk.size_bytes),
+                described("trunk", trunk.trunk.sha256, self._artifacts),
                 head_artifact,
                 novelty_artifact,
                 golden_artifact,
@@ -224,7 +227,7 @@ class Trainer:
             stages=(Stage(trunk.trunk.sha256), Stage(head_artifact.sha256, taps)),
             labels=tuple(plan.labels),
             calibration=calibration,
-            quality=quality_limits(extraction.quality, self._degraded(plan.samples, trunk)),
+            quality=quality_limits(extraction.quality, degraded),
             novelty=NoveltyLimits(
                 novelty_artifact.sha256,
                 novelty.TAPS,
@@ -235,7 +238,12 @@ class Trainer:
             golden=Golden(golden_artifact.sha256, ((0.0,) * len(plan.labels),)),
             backbone=trunk.backbone,
             metrics=figures(data, validation, calibration, [x.label for x in plan.labels]),
-            data={"dataset": plan.dataset, "images": len(plan.samples), "groups": len(set(data.groups.tolist()))},
+            data={"dataset": plan.dataset, "images": len(plan.samples), "groups": groups},
+            methods={
+                **calibration_methods(len(plan.samples), groups),
+                **novelty.methods(len(data.source)),
+                "quality": quality_method(len(degraded)),
+            },
         )
         expected = golden_scores(manifest, strip, Pipelines(self._artifacts.path))
         rows = tuple(tuple(round(float(x), 6) for x in row) for row in expected)
@@ -253,11 +261,17 @@ class Encoding:
 ENCODINGS = (Encoding("int8", 1), Encoding("float16", 2))
 
 
-def check_counts(samples: list[Sample]) -> None:
-    """Refuse classes that are too small to train and test."""
+def check_samples(samples: list[Sample], repeats: int) -> None:
+    """Refuse what cannot be trained and tested before the minutes that features take.
+
+    Raises:
+        CoordinatorError: ``train.too_few_images`` or ``train.too_few_groups``.
+    """
     for label, count in sorted(Counter(s.label for s in samples).items()):
         if count < LEAST_IMAGES:
             raise CoordinatorError("train.too_few_images", label=label, count=count, least=LEAST_IMAGES)
+    _, labels = np.unique([s.label for s in samples], return_inverse=True)
+    folds.plans(labels, np.array([s.group for s in samples]), selection.OUTER_FOLDS, repeats)
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,27 @@
-"""Trunks: each backbone id is converted once, and the same file serves every disease and version."""
+"""Trunks: each backbone id is converted once for training, and the same file serves every disease and version.
+
+Before a release the trunk is converted a second time, once for each trunk: what does not come out the same cannot be checked
+by anybody. Training does not wait for that (half a minute on two cores).
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coordinator.errors import CoordinatorError
 from coordinator.home import Home
 from coordinator.store.blobs import FolderBlobs, write_atomically
 from coordinator.training import backbones, convert
 from coordinator.training.features import Trunk
 from protocols.manifest import Backbone
+
+_FILE = re.compile(r"file:[0-9a-f]{16}")  # how manifests name a weights file: by its digest
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,15 @@ class ReadyTrunk:
     trunk: Trunk
     backbone: Backbone
     size_bytes: int
+
+
+@dataclass(frozen=True)
+class Second:
+    """A second conversion: the digests of trunk and weights, or what stood in its way."""
+
+    trunk: str = ""
+    weights: str = ""
+    obstacle: str = ""
 
 
 class Trunks:
@@ -34,9 +52,8 @@ class Trunks:
     def ready(self, name: str) -> ReadyTrunk | None:
         """The trunk of a backbone id if it was converted before."""
         backbone = backbones.parse(name)
-        try:
-            record = json.loads(self._record(backbone).read_text("utf-8"))
-        except FileNotFoundError:
+        record = self._read(backbone.name)
+        if record is None:
             return None
         path = self._artifacts.path(record["trunk"])
         if not path.is_file():
@@ -53,18 +70,46 @@ class Trunks:
         Raises:
             CoordinatorError: ``backbone.…`` or ``train.conversion_failed``.
         """
-        if found := self.ready(name):
-            return found
         backbone = backbones.parse(name)
-        self._home.backbones.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._home.backbones) as folder:
-            target = Path(folder) / "trunk.tflite"
-            weights = convert.convert_trunk(name, self._home.backbones, target)
-            sha256 = self._artifacts.put(target.read_bytes())
-        write_atomically(self._record(backbone), json.dumps({"trunk": sha256, "weights": weights}).encode())
+        if found := self.ready(name):
+            self._write(backbone, found.trunk.sha256, found.backbone.weights_sha256)
+            return found
+        data, weights = self._convert(name)
+        self._write(backbone, self._artifacts.put(data), weights)
         made = self.ready(name)
         assert made is not None
         return made
+
+    def make_twice(self, name: str) -> ReadyTrunk:
+        """The trunk of a backbone id, converted twice; one that this machine's TensorFlow makes otherwise is made anew.
+
+        Raises:
+            CoordinatorError: as ``make``, or ``train.conversion_unsteady``.
+        """
+        for _ in range(2):
+            ready = self.make(name)
+            sha256 = ready.trunk.sha256
+            if self.converted_twice(sha256) or self._again(name, sha256).trunk == sha256:
+                return ready
+            self._record(ready.backbone.id).unlink()
+        raise CoordinatorError("train.conversion_unsteady", what="trunk")
+
+    def converted_twice(self, sha256: str) -> bool:
+        """Whether a second conversion gave this very trunk."""
+        return self._note(sha256).is_file()
+
+    def second(self, backbone: Backbone, sha256: str) -> Second:
+        """Convert a manifest's backbone once more, in a fresh process; noted where it gives the trunk ``sha256``.
+
+        Raises:
+            CoordinatorError: ``train.conversion_failed``.
+        """
+        try:
+            return self._again(self._buildable(backbone.id), sha256)
+        except CoordinatorError as error:
+            if not error.code.startswith("backbone."):
+                raise
+            return Second(obstacle=f"{error.message()} {error.remedy()}")
 
     def list(self) -> list[dict[str, Any]]:
         """The backbone ids that need no argument, and whether they are here."""
@@ -83,5 +128,45 @@ class Trunks:
             )
         return rows
 
-    def _record(self, backbone: backbones.BackboneId) -> Path:
-        return self._home.backbones / f"{backbone.name.replace(':', '-')}.json"
+    def _again(self, name: str, sha256: str) -> Second:
+        data, weights = self._convert(name)
+        found = Second(hashlib.sha256(data).hexdigest(), weights)
+        if found.trunk == sha256:
+            write_atomically(self._note(sha256), json.dumps({"backbone": name, "weights": weights}).encode())
+        return found
+
+    def _convert(self, name: str) -> tuple[bytes, str]:
+        """The trunk's bytes, and the digest of the weights."""
+        self._home.backbones.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._home.backbones) as folder:
+            target = Path(folder) / "trunk.tflite"
+            weights = convert.convert_trunk(name, self._home.backbones, target)
+            return target.read_bytes(), weights
+
+    def _buildable(self, name: str) -> str:
+        """A manifest's backbone id as one that can be built: a weights file by the path that it came from."""
+        if not _FILE.fullmatch(name):
+            return name
+        path = Path((self._read(name) or {}).get("path") or "…")
+        if not path.is_file() or backbones.parse(f"file:{path}").name != name:
+            raise CoordinatorError("backbone.weights_gone", name=name, path=path)
+        return f"file:{path}"
+
+    def _write(self, backbone: backbones.BackboneId, trunk: str, weights: str) -> None:
+        record: dict[str, Any] = {"trunk": trunk, "weights": weights}
+        if backbone.path is not None:
+            record["path"] = str(backbone.path.absolute())
+        if record != self._read(backbone.name):
+            write_atomically(self._record(backbone.name), json.dumps(record).encode())
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        try:
+            return dict(json.loads(self._record(name).read_text("utf-8")))
+        except FileNotFoundError:
+            return None
+
+    def _record(self, name: str) -> Path:
+        return self._home.backbones / f"{name.replace(':', '-')}.json"
+
+    def _note(self, trunk_sha256: str) -> Path:
+        return self._home.backbones / f"{trunk_sha256}.twice.json"

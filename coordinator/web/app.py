@@ -19,12 +19,14 @@ from coordinator.errors import CoordinatorError
 from coordinator.nodes.authority import Authority
 from coordinator.nodes.enrolment import Enrolment
 from coordinator.releases.lifecycle import Releases
+from coordinator.results.parcels import Parcels, Store
 from coordinator.store.blobs import FolderBlobs
 from disease_kb.diagnosis import diagnosis_aid
 from disease_kb.store import KnowledgeBase
 from protocols.artifacts import is_sha256
 from protocols.console import NOTICE
 from protocols.errors import MedMeshError
+from protocols.parcels import MAX_PARCEL_BYTES
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -40,6 +42,8 @@ class Services:
     releases: Releases
     artifacts: FolderBlobs
     knowledge: KnowledgeBase
+    parcels: Parcels
+    store_reports: Store
     clock: Callable[[], datetime]
 
 
@@ -49,15 +53,27 @@ async def read_json(request: Request) -> object:
     Raises:
         CoordinatorError: ``api.too_large`` or ``enrol.bad_request``.
     """
-    body = b""
+    try:
+        return json.loads(await read_body(request, MAX_BODY_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise CoordinatorError("enrol.bad_request") from error
+
+
+async def read_body(request: Request, most_bytes: int) -> bytes:
+    """A request's body, read only up to the limit.
+
+    Raises:
+        CoordinatorError: ``api.too_large`` or ``enrol.bad_request``.
+    """
+    body = bytearray()
     try:
         async for block in request.stream():
             body += block
-            if len(body) > MAX_BODY_BYTES:
-                raise CoordinatorError("api.too_large", limit=MAX_BODY_BYTES)
-        return json.loads(body)
-    except (ValueError, RecursionError, ClientDisconnect) as error:
+            if len(body) > most_bytes:
+                raise CoordinatorError("api.too_large", limit=most_bytes)
+    except ClientDisconnect as error:
         raise CoordinatorError("enrol.bad_request") from error
+    return bytes(body)
 
 
 def _file(folder: Path, name: str) -> Response:
@@ -90,6 +106,11 @@ def make_app(services: Services) -> Starlette:
 
     async def renew(request: Request) -> Response:
         return JSONResponse(await services.enrolment.renew(await read_json(request), services.clock()))
+
+    async def parcel(request: Request) -> Response:
+        data = await read_body(request, MAX_PARCEL_BYTES)
+        receipt = await services.parcels.take(data, services.store_reports, services.clock())
+        return Response(receipt, media_type="application/octet-stream")
 
     async def root(_: Request) -> Response:
         return Response(services.releases.repository.root_bytes(), media_type="application/json")
@@ -143,6 +164,7 @@ def make_app(services: Services) -> Starlette:
             Route("/v1/ca.pem", ca),
             Route("/v1/enrol", enrol, methods=["POST"]),
             Route("/v1/renew", renew, methods=["POST"]),
+            Route("/v1/parcels", parcel, methods=["POST"]),
             Route("/v1/root.json", root),
             Route("/v1/tuf/metadata/{name}", metadata),
             Route("/v1/tuf/targets/{path:path}", target),

@@ -23,6 +23,7 @@ from coordinator.nodes.authority import Authority
 from coordinator.nodes.enrolment import Enrolment
 from coordinator.nodes.gateway import Gateway
 from coordinator.releases.lifecycle import Releases
+from coordinator.results.parcels import Parcels
 from coordinator.results.store import Results
 from coordinator.results.writer import ResultWriter
 from coordinator.store.blobs import FolderBlobs, write_atomically
@@ -75,6 +76,7 @@ async def serve(
     authority: Authority,
     enrolment: Enrolment,
     results: Results,
+    parcels: Parcels,
     listening: Listening,
     clock: Clock,
     ready: Callable[[dict[str, str]], None],
@@ -97,7 +99,9 @@ async def serve(
     certificate, key = authority.issue_server(hosts, clock())
 
     writer = ResultWriter(results, clock)
-    gateway = Gateway(lambda digest: enrolment.node_of(digest, clock()), releases.serial, writer.store)
+    gateway = Gateway(
+        lambda digest: enrolment.node_of(digest, clock()), enrolment.revoked, releases.serial, writer.store
+    )
     context = authority.gateway_context(certificate, key)
     async with contextlib.AsyncExitStack() as stack:
         knowledge = await stack.enter_async_context(await open_or_build(home.root))
@@ -110,9 +114,19 @@ async def serve(
         node_port = server.sockets[0].getsockname()[1]
         url = (listening.public_url or f"https://{_bracketed(shown)}:{port}").rstrip("/")
         node_url = f"wss://{_bracketed(_host(url))}:{node_port}"
-        app = make_app(
-            Services(name, node_url, authority, enrolment, releases, FolderBlobs(home.artifacts), knowledge, clock)
+        services = Services(
+            name=name,
+            node_url=node_url,
+            authority=authority,
+            enrolment=enrolment,
+            releases=releases,
+            artifacts=FolderBlobs(home.artifacts),
+            knowledge=knowledge,
+            parcels=parcels,
+            store_reports=writer.store,
+            clock=clock,
         )
+        app = make_app(services)
         config = _http_config(listener, certificate, key)
         # Starlette types its application more loosely than the server does.
         http = asyncio.create_task(serve_http(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]

@@ -9,7 +9,8 @@ from edge_node.activation.self_test import Examinee, self_test
 from edge_node.cache.artifacts import ArtifactCache
 from edge_node.cache.quarantine import refusal
 from edge_node.cache.store import CacheStore, Floor, Quarantined
-from edge_node.transfer.fetcher import ArtifactFetcher, Progress
+from edge_node.transfer.fetcher import ArtifactFetcher
+from edge_node.transfer.source import Progress
 from edge_node.trust.catalogue import CatalogueRelease
 from protocols.clock import Clock
 from protocols.manifest import ReleaseManifest

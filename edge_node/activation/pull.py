@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from edge_node.activation.installer import Installer
 from edge_node.cache.artifacts import ArtifactCache
 from edge_node.cache.choice import choose
+from edge_node.cache.evictor import Evictor
 from edge_node.cache.store import CacheStore
 from edge_node.errors import EdgeError, NodeRevokedError, ReleaseRefusedError
 from edge_node.knowledge.replica import ReplicaUpdater
-from edge_node.transfer.fetcher import Progress
+from edge_node.transfer.source import Progress
 from edge_node.trust.catalogue import CatalogueRelease
 from edge_node.trust.feed import CatalogueFeed, Snapshot
 from protocols.clock import Clock
@@ -29,12 +30,18 @@ class Pulled:
         already_cached: nothing of it had to be fetched.
         knowledge_updated: a new replica of the knowledge base came along.
         knowledge_failure: why the replica could not be brought up to date; the model is in use all the same.
+        evicted: releases that went to keep the cache within its quota.
     """
 
     release: CatalogueRelease
     already_cached: bool
     knowledge_updated: bool
     knowledge_failure: MedMeshError | None
+    evicted: tuple[str, ...] = ()
+
+
+async def unlimited(_: int) -> None:
+    """What comes from a stick costs nothing."""
 
 
 class Puller:
@@ -47,16 +54,21 @@ class Puller:
         cache: ArtifactCache,
         installer: Installer,
         replica: ReplicaUpdater,
+        evictor: Evictor,
         lock: Callable[[], AbstractAsyncContextManager[None]],
         clock: Clock,
+        require_budget: Callable[[int], Awaitable[None]] = unlimited,
     ) -> None:
+        """Args: require_budget: raises LimitError where so many bytes more would pass the month's budget."""
         self._feed = feed
         self._store = store
         self._cache = cache
         self._installer = installer
         self._replica = replica
+        self._evictor = evictor
         self._lock = lock
         self._clock = clock
+        self._require_budget = require_budget
 
     async def refresh(self) -> Snapshot:
         """Fetch the list.
@@ -92,31 +104,54 @@ class Puller:
             raise listed.failure or EdgeError("edge.release_not_at_hand")
         return listed.release
 
-    async def pull(self, snapshot: Snapshot, release: CatalogueRelease, progress: Progress) -> Pulled:
+    async def pull(
+        self, snapshot: Snapshot, release: CatalogueRelease, progress: Progress, *, over_budget: bool = False
+    ) -> Pulled:
         """Bring ``release`` into use, and the replica of the knowledge base up to date.
 
         Args:
             snapshot: the list that the release is from.
             release: from ``choose``.
             progress: called with the number of bytes that just arrived.
+            over_budget: whatever the month's budget says.
 
         Raises:
+            LimitError: it would pass the budget, or could not stay within the quota; nothing was fetched or deleted.
             EdgeError: refused, or not to be had; what was in use before still is.
         """
+        require_budget = unlimited if over_budget else self._require_budget
         async with self._lock():
             needed = self._cache.bytes_needed(release.files)
             if not await self._installer.is_active(release):
+                await require_budget(self._cache.bytes_needed(release.files))
                 await self._install(release, progress)
-            updated, failure = await self._knowledge(snapshot)
+            updated, failure = await self._knowledge(snapshot, require_budget)
+            evicted = await self._evictor.trim([(release.disease, release.model)])
             await self._tidy(snapshot)
-        return Pulled(release, needed == 0, updated, failure)
+        return Pulled(release, needed == 0, updated, failure, tuple(r.name for r in evicted))
 
-    async def update_installed(self, snapshot: Snapshot, *, fetch: bool = True) -> list[CatalogueRelease]:
+    async def bytes_wanted(self, snapshot: Snapshot) -> int:
+        """What bringing the models in use and the replica up to date would have to fetch."""
+        _require_member(snapshot)
+        listed = {(m.disease, m.model): m.release for m in snapshot.catalogue.models if m.choice is not None}
+        active = [(known, listed.get((known.disease, known.model))) for known in await self._store.installed()]
+        wanted = [
+            artifact
+            for known, release in active
+            if known.active and release is not None and await self._installer.quarantined(release) is None
+            for artifact in release.files
+        ]
+        return self._cache.bytes_needed(wanted) + await self._replica.bytes_needed(snapshot.catalogue.knowledge)
+
+    async def update_installed(
+        self, snapshot: Snapshot, *, fetch: bool = True, evicted: Callable[[str], None] = lambda _: None
+    ) -> list[CatalogueRelease]:
         """Bring every model in use to the release that the coordinator gives to this node; returns what was switched to.
 
         Args:
             snapshot: the list.
             fetch: whether anything may be fetched; else only what is here already is switched to, as after a rollback.
+            evicted: told the name of each release that went to keep the cache within its quota.
 
         Raises:
             MedMeshError: the first failure, after the other models have had their turn.
@@ -137,6 +172,8 @@ class Puller:
                         done.append(model.release)
                 except MedMeshError as error:
                     failure = failure or error
+            for gone in await self._evictor.trim([(r.disease, r.model) for r in done]):
+                evicted(gone.name)
             await self._tidy(snapshot)
         if failure is not None:
             raise failure
@@ -151,6 +188,7 @@ class Puller:
         return True
 
     async def _install(self, release: CatalogueRelease, progress: Progress = lambda _: None) -> None:
+        await self._evictor.require_room(release.disease, release.model, release.version, release.files, self._clock())
         try:
             await self._installer.install(release, progress)
         except ReleaseRefusedError as error:
@@ -178,8 +216,11 @@ class Puller:
             listed.add(replica)
         await self._cache.sweep(listed)
 
-    async def _knowledge(self, snapshot: Snapshot) -> tuple[bool, MedMeshError | None]:
+    async def _knowledge(
+        self, snapshot: Snapshot, require_budget: Callable[[int], Awaitable[None]]
+    ) -> tuple[bool, MedMeshError | None]:
         try:
+            await require_budget(await self._replica.bytes_needed(snapshot.catalogue.knowledge))
             return await self._replica.update(snapshot.catalogue.knowledge), None
         except MedMeshError as error:
             return False, error

@@ -8,16 +8,19 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import Any, Protocol
 
 from edge_node.agent.backoff import delay_s
-from edge_node.errors import NodeRevokedError, ReleaseRefusedError, TrustError
+from edge_node.errors import LimitError, NodeRevokedError, ReleaseRefusedError, TrustError
 from edge_node.outbox.courier import Link
 from edge_node.outbox.errors import CoordinatorOlderError
+from edge_node.transfer.limits import Granted, Postponed
 from edge_node.trust.catalogue import CatalogueRelease
 from edge_node.trust.feed import Snapshot
 from protocols.errors import Language, MedMeshError
 
 VERIFY_EVERY_S = 12 * 3600.0  # also without news, so that a withheld revocation shows as staleness
 
-_FINAL = (NodeRevokedError, ReleaseRefusedError, TrustError)
+_CLOSED_S = 60.0  # after a window closed on a download, to see when it opens again
+
+_FINAL = (LimitError, NodeRevokedError, ReleaseRefusedError, TrustError)
 
 Emit = Callable[[str, dict[str, Any]], None]
 
@@ -51,7 +54,13 @@ class Updates(Protocol):
         """
         ...
 
-    async def update_installed(self, snapshot: Snapshot, *, fetch: bool) -> list[CatalogueRelease]:
+    async def bytes_wanted(self, snapshot: Snapshot) -> int:
+        """What the updates would have to fetch."""
+        ...
+
+    async def update_installed(
+        self, snapshot: Snapshot, *, fetch: bool, evicted: Callable[[str], None]
+    ) -> list[CatalogueRelease]:
         """Bring the models in use up to date; without ``fetch`` only to what is here already.
 
         Raises:
@@ -91,6 +100,7 @@ class Agent:
         updates: Callable[[], AbstractAsyncContextManager[Updates]],
         outbox: Outbox,
         upkeep: Callable[[], Awaitable[None]],
+        permission: Callable[[int], Awaitable[Granted | Postponed]],
         emit: Emit,
         *,
         language: Language,
@@ -99,15 +109,26 @@ class Agent:
         sleep: Callable[[float], Awaitable[None]],
         chance: Callable[[], float],
     ) -> None:
-        """Args: updates: opened for each piece of news and closed after it, so that no idle connection is kept.
+        """Prepare.
 
-        upkeep is called after a failure to connect; kept_serial is that of the list last verified, if there is one;
-        chance is uniform in 0..1.
+        Args:
+            gateway: the line.
+            updates: opened for each piece of news and closed after it, so that no idle connection is kept.
+            outbox: what waits to be sent.
+            upkeep: called after a failure to connect.
+            permission: says whether so many bytes may be fetched now.
+            emit: told what happens.
+            language: of what ``emit`` is told.
+            kept_serial: that of the list last verified, if there is one.
+            auto_update: whether anything is fetched unasked.
+            sleep: passes the time between attempts.
+            chance: uniform in 0..1.
         """
         self._gateway = gateway
         self._updates = updates
         self._outbox = outbox
         self._upkeep = upkeep
+        self._permission = permission
         self._emit = emit
         self._language: Language = language
         self._kept = kept_serial
@@ -116,6 +137,7 @@ class Agent:
         self._sleep = sleep
         self._chance = chance
         self._news = asyncio.Event()
+        self._again_s = VERIFY_EVERY_S
         self._is_ready = False
 
     async def run(self) -> None:
@@ -192,7 +214,7 @@ class Agent:
         failures = 0
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(VERIFY_EVERY_S):
+                async with asyncio.timeout(self._again_s):
                     await self._news.wait()
             self._news.clear()
             try:
@@ -208,11 +230,36 @@ class Agent:
                 self._news.set()
 
     async def _take_in(self) -> None:
+        self._again_s = VERIFY_EVERY_S
         async with self._updates() as updates:
             snapshot = await updates.refresh()
             self._emit("catalogue", {"serial": snapshot.catalogue.serial})
-            for release in await updates.update_installed(snapshot, fetch=self._auto_update):
-                self._emit("updated", {"disease": release.disease, "release": release.name})
-            if self._auto_update and await updates.update_knowledge(snapshot):
-                knowledge = snapshot.catalogue.knowledge
-                self._emit("knowledge", {"version": knowledge.version if knowledge else None})
+            wanted_bytes = await updates.bytes_wanted(snapshot) if self._auto_update else 0
+            permission = await self._permission(wanted_bytes) if wanted_bytes else Granted()
+            if isinstance(permission, Postponed):
+                self._postpone(permission, wanted_bytes)
+                await self._update(updates, snapshot, fetch=False)
+                return
+            try:
+                async with asyncio.timeout(permission.within_s) as window:
+                    await self._update(updates, snapshot, fetch=self._auto_update)
+            except TimeoutError:
+                if not window.expired():
+                    raise
+                self._again_s = _CLOSED_S  # what arrived is kept and continued
+
+    def _postpone(self, postponed: Postponed, wanted_bytes: int) -> None:
+        if postponed.retry_s is not None:
+            self._again_s = min(postponed.retry_s + self._chance() * postponed.spread_s, VERIFY_EVERY_S)
+        retry_s = None if postponed.retry_s is None else round(self._again_s)
+        self._emit("postponed", {"reason": postponed.reason, "bytes": wanted_bytes, "retry_s": retry_s})
+
+    async def _update(self, updates: Updates, snapshot: Snapshot, *, fetch: bool) -> None:
+        def evicted(release: str) -> None:
+            self._emit("evicted", {"release": release})
+
+        for release in await updates.update_installed(snapshot, fetch=fetch, evicted=evicted):
+            self._emit("updated", {"disease": release.disease, "release": release.name})
+        if fetch and await updates.update_knowledge(snapshot):
+            knowledge = snapshot.catalogue.knowledge
+            self._emit("knowledge", {"version": knowledge.version if knowledge else None})

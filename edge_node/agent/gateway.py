@@ -18,7 +18,18 @@ from edge_node.errors import UnreachableError
 from edge_node.identity import tls
 from edge_node.outbox.errors import BatchRefusedError, NotAcceptedError
 from protocols.errors import MedMeshError
-from protocols.messages import MAX_MESSAGE_BYTES, PING_INTERVAL_S, CatalogueNotice, Hello, Receipt, decode, encode
+from protocols.messages import (
+    MAX_MESSAGE_BYTES,
+    MAX_OWN_ADDRESSES,
+    PING_INTERVAL_S,
+    CatalogueNotice,
+    Hello,
+    Listening,
+    Neighbours,
+    Receipt,
+    decode,
+    encode,
+)
 from protocols.results.batch import batch_id
 
 RECEIPT_TIMEOUT_S = 120.0  # a full batch takes half a minute on a line of 1 kB/s
@@ -27,6 +38,9 @@ _MOST_NEWS = 64
 _MALFORMED, _REFUSED = 1007, 1008  # RFC 6455 section 7.4
 _NOT_OURS = ("not enrolled", "node.revoked")
 _REASON = re.compile(r"results\.[a-z_]{1,40}")
+
+HearPeers = Callable[[list[tuple[str, int]]], None]
+WhereListening = Callable[[], tuple[tuple[str, ...], int] | None]
 
 
 @dataclass(frozen=True)
@@ -40,9 +54,10 @@ class Line:
 class Session:
     """One connection: catalogue serials come in, batches of results go out. Iterating ends with the failure."""
 
-    def __init__(self, connection: ClientConnection, url: str) -> None:
+    def __init__(self, connection: ClientConnection, url: str, hear_peers: HearPeers) -> None:
         self._connection = connection
         self._url = url
+        self._hear_peers = hear_peers
         self._serials: asyncio.Queue[int | None] = asyncio.Queue()
         self._greeting: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
         self._receipts: dict[str, asyncio.Future[None]] = {}
@@ -77,6 +92,8 @@ class Session:
                 self._serials.put_nowait(serial)
             case Receipt(batch) if batch in self._receipts and not self._receipts[batch].done():
                 self._receipts[batch].set_result(None)
+            case Neighbours(addresses):
+                self._hear_peers(list(addresses))
 
     def __aiter__(self) -> Self:
         return self
@@ -135,10 +152,26 @@ def _meaning(error: ConnectionClosed, url: str) -> MedMeshError:
 class WebsocketGateway:
     """Connects to the gateway."""
 
-    def __init__(self, line: Callable[[], Line], open_timeout_s: float) -> None:
-        """Args: line: asked anew for each connection."""
+    def __init__(
+        self,
+        line: Callable[[], Line],
+        open_timeout_s: float,
+        listening: WhereListening = lambda: None,
+        hear_peers: HearPeers = lambda _: None,
+    ) -> None:
+        """Prepare; nothing is connected yet.
+
+        Args:
+            line: asked anew for each connection.
+            open_timeout_s: longest wait for a connection, seconds.
+            listening: this node's own addresses and the port where it serves peers, asked for each connection; the
+                coordinator tells nodes near this one. None: it serves none, and hears of none.
+            hear_peers: told addresses where nodes near this one say that they serve peers; hints, not to be believed.
+        """
         self._line = line
         self._open_timeout_s = open_timeout_s
+        self._listening = listening
+        self._hear_peers = hear_peers
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
@@ -162,8 +195,8 @@ class WebsocketGateway:
                 ping_timeout=60,
                 max_size=MAX_MESSAGE_BYTES,
             ) as connection:
-                await connection.send(encode(Hello(PROGRAM)))
-                session = Session(connection, line.url)
+                await connection.send(encode(Hello(PROGRAM, listening=self._where())))
+                session = Session(connection, line.url, self._hear_peers)
                 reader = asyncio.create_task(session.read())
                 try:
                     yield session
@@ -174,3 +207,10 @@ class WebsocketGateway:
             raise _meaning(error, line.url) from error
         except (OSError, TimeoutError, asyncio.IncompleteReadError, WebSocketException) as error:
             raise UnreachableError("edge.gateway_unreachable", url=line.url) from error
+
+    def _where(self) -> Listening | None:
+        where = self._listening()
+        if where is None or not where[0]:
+            return None
+        addresses, port = where
+        return Listening(addresses[:MAX_OWN_ADDRESSES], port)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+import shutil
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from edge_node.cache.store import CacheStore, Stamp
 from edge_node.errors import EdgeError
 from edge_node.transfer.partial import PartialFile
+from edge_node.transfer.parts import SUFFIX, Parts
 from protocols.artifacts import Artifact, is_sha256, sha256_file
+
+FOLDER = "artifacts"
 
 
 class ArtifactCache:
     """Files named by their digest. A file is hashed again whenever its size or time is not as last verified."""
 
     def __init__(self, folder: Path, store: CacheStore) -> None:
-        self._finished = folder / "artifacts"
+        self._finished = folder / FOLDER
         self._arriving = folder / "partial"
         self._store = store
 
@@ -29,7 +33,8 @@ class ArtifactCache:
         finished = _size(self.path(artifact.sha256))
         if finished == artifact.size_bytes:
             return finished
-        return min(_size(self._arriving / artifact.sha256) or 0, artifact.size_bytes)
+        arrived = max(_size(self._arriving / artifact.sha256) or 0, _sizes(self._parts(artifact.sha256)))
+        return min(arrived, artifact.size_bytes)
 
     def bytes_needed(self, files: Collection[Artifact]) -> int:
         """How much of ``files`` is still to be fetched; a file that stands twice counts once."""
@@ -71,6 +76,13 @@ class ArtifactCache:
         """What has arrived of an artifact; the caller holds the node's lock."""
         return PartialFile(self._arriving / artifact.sha256, artifact)
 
+    def parts(self, artifact: Artifact, digests: Sequence[str]) -> Parts:
+        """What has arrived of an artifact in chunks; the caller holds the node's lock."""
+        return Parts(self._parts(artifact.sha256), artifact, digests)
+
+    def _parts(self, sha256: str) -> Path:
+        return self._arriving / f"{sha256}{SUFFIX}"
+
     async def accept(self, artifact: Artifact, partial: PartialFile) -> None:
         """Put a finished file on the shelf."""
         path = self.path(artifact.sha256)
@@ -86,30 +98,42 @@ class ArtifactCache:
 
         The caller holds the node's lock.
         """
-        return await self._delete(path for path in self._files() if path.name not in keep)
+        return await self._delete(path for path in self._files() if path.name.removesuffix(SUFFIX) not in keep)
 
     async def discard(self, files: Collection[Artifact]) -> int:
         """Delete those of ``files`` that no installed release needs; returns the bytes freed. Under the lock."""
         unwanted = {artifact.sha256 for artifact in files}
-        return await self._delete(path for path in self._files() if path.name in unwanted)
+        return await self._delete(path for path in self._files() if path.name.removesuffix(SUFFIX) in unwanted)
 
     async def _delete(self, paths: Iterable[Path]) -> int:
         needed = await self._store.needed()
         freed = 0
         for path in list(paths):
-            if path.name not in needed:
-                freed += path.stat().st_size
-                path.unlink()
-                await self._store.set_stamp(path.name, None)
+            if (sha256 := path.name.removesuffix(SUFFIX)) in needed:
+                continue
+            if path.is_dir():
+                freed += _sizes(path)
+                shutil.rmtree(path)
+                continue
+            freed += path.stat().st_size
+            path.unlink()
+            await self._store.set_stamp(sha256, None)
         return freed
 
     def total_bytes(self) -> int:
         """What the cache takes up on the disk, arriving files included."""
-        return sum(path.stat().st_size for path in self._files())
+        return sum(_sizes(path) if path.is_dir() else path.stat().st_size for path in self._files())
 
     def _files(self) -> list[Path]:
         folders = (folder for folder in (self._finished, self._arriving) if folder.is_dir())
-        return [path for folder in folders for path in sorted(folder.iterdir()) if is_sha256(path.name)]
+        return [
+            path for folder in folders for path in sorted(folder.iterdir()) if is_sha256(path.name.removesuffix(SUFFIX))
+        ]
+
+
+def _sizes(folder: Path) -> int:
+    """The bytes of the chunks in a folder, which may not be there."""
+    return sum(path.stat().st_size for path in folder.iterdir()) if folder.is_dir() else 0
 
 
 def _size(path: Path) -> int | None:

@@ -77,4 +77,21 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (disease, model, version)
         ) STRICT""",
     ),
+    (
+        "ALTER TABLE need ADD COLUMN chunks TEXT",
+        """CREATE TABLE traffic (
+            month TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            bytes INTEGER NOT NULL,
+            PRIMARY KEY (month, kind)
+        ) STRICT""",
+        "CREATE TABLE pin (disease TEXT NOT NULL, model TEXT NOT NULL, PRIMARY KEY (disease, model)) STRICT",
+        """CREATE TABLE used (
+            disease TEXT NOT NULL,
+            model TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            last TEXT NOT NULL,
+            PRIMARY KEY (disease, model, version)
+        ) STRICT""",
+    ),
 )

@@ -14,9 +14,10 @@ from PIL import Image
 
 from edge_node.capture.crop import suggest_crop
 from edge_node.capture.picture import Size, upright
-from protocols.imaging import Box, open_image, oriented_size, prepare
+from protocols.imaging import Box, oriented_size, prepare
 from protocols.manifest import NoveltyLimits, ReleaseManifest
 from protocols.novelty import NoveltyStatistics, Residuals
+from protocols.pictures import open_picture
 from protocols.pipeline import Tensors
 
 WORKING_PX = (
@@ -25,12 +26,12 @@ WORKING_PX = (
 
 
 class NoveltyRunner(Protocol):
-    """Measures how unlike the training images pixels are; ``protocols.pipeline.Pipelines`` in the field."""
+    """Measures how unlike the training images pixels are; ``ModelNovelty`` in the field."""
 
     def residuals(
         self, manifest: ReleaseManifest, pixels: NDArray[np.float32], memo: dict[str, Tensors]
     ) -> Residuals | None:
-        """None where the release has no statistics."""
+        """None where the release has no statistics; of the residuals only the appearance is looked at."""
         ...
 
 
@@ -53,8 +54,10 @@ class CropSuggestions:
         self._running = threading.Lock()
         self._statistics: dict[str, NoveltyStatistics] = {}
 
-    async def suggest(self, path: Path, manifest: ReleaseManifest) -> Box | None:
+    async def suggest(self, path: Path, manifest: ReleaseManifest | None, frame: int | None = None) -> Box | None:
         """The region to show the model, in pixels of the oriented original; None: the whole picture.
+
+        Without a ``manifest`` only a plain rectangle is suggested.
 
         Cancelling ends the work within one run of the trunk.
 
@@ -65,17 +68,19 @@ class CropSuggestions:
         """
         abandoned = threading.Event()
         try:
-            return await asyncio.to_thread(self._suggest, path, manifest, abandoned)
+            return await asyncio.to_thread(self._suggest, path, manifest, frame, abandoned)
         finally:
             abandoned.set()
 
-    def _suggest(self, path: Path, manifest: ReleaseManifest, abandoned: threading.Event) -> Box | None:
-        with open_image(path) as image:
+    def _suggest(
+        self, path: Path, manifest: ReleaseManifest | None, frame: int | None, abandoned: threading.Event
+    ) -> Box | None:
+        with open_picture(path, frame) as image:
             width, height = oriented_size(image)
             picture = upright(image, None, _working_size)
         with self._running:
             model = None
-            if manifest.novelty is not None:
+            if manifest is not None and manifest.novelty is not None:
                 statistics = self._statistics_of(manifest.novelty.sha256)
                 model = _Model(picture, manifest, manifest.novelty, statistics, self._runner, abandoned)
             box = suggest_crop(np.asarray(picture), model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_node.cli import (
+    bundle,
     cache,
     confirm,
     discover,
@@ -19,6 +20,7 @@ from edge_node.cli.root import app
 
 __all__ = [
     "app",
+    "bundle",
     "cache",
     "confirm",
     "discover",

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_node.bootstrap import Edge
 from edge_node.cli.root import app
 from protocols.console import Console, command
+
+if TYPE_CHECKING:
+    from edge_node.discovery.trust import Found
+
+
+def _trust(console: Console, found: Found) -> str:
+    if not found.trusted:
+        return console.t("no", "否")
+    if found.announcement.role == "peer":
+        return console.t("yes: a node of the same coordinator", "是：同一协调端的节点")
+    return console.t("yes: this node's coordinator", "是：本节点的协调端")
 
 
 @command(app)
@@ -34,7 +45,7 @@ async def discover(
                 f.announcement.role,
                 f"{f.announcement.host}:{f.announcement.port}",
                 f.announcement.id,
-                console.t("yes: this node's coordinator", "是：本节点的协调端") if f.trusted else console.t("no", "否"),
+                _trust(console, f),
             ]
             for f in found
         ]

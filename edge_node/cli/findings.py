@@ -50,6 +50,9 @@ def _print_picture(console: Console, answers: list[dict[str, Any]], shown: set[s
     case = f"  [{answers[0]['case']}]" if "case" in answers[0] else ""
     heading = f"\n{answers[0]['image']}{case}"
     console.line(heading, heading)
+    if (crop := answers[0].get("crop")) and crop["suggested"]:
+        region = ",".join(str(crop[key]) for key in ("x", "y", "w", "h"))
+        console.line(f"Region suggested by this machine: {region}", f"本机建议的区域：{region}")
     if len(answers) > 1:
         _print_overview(console, answers)
         answers = [answer for answer in answers if answer["outcome"] != _FOREIGN]

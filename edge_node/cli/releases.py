@@ -10,14 +10,16 @@ import typer
 
 from edge_node.bootstrap import Edge, LocalCache
 from edge_node.cli.root import app
-from edge_node.cli.text import say_if_stale, size_text, time_text, warn
-from edge_node.errors import EdgeError
+from edge_node.cli.text import duration_text, reason_text, say_if_stale, size_text, time_text, warn
+from edge_node.errors import EdgeError, LimitError
 from protocols.console import Console, command
 
 if TYPE_CHECKING:
     from edge_node.trust.feed import Snapshot
     from edge_node.trust.standing import Standing
     from protocols.errors import Language, MedMeshError
+
+_THIN_KBPS = 64.0  # a line to reckon with where no cap is set
 
 
 @command(app)
@@ -27,7 +29,7 @@ async def models(console: Console) -> None:
     async with edge.online() as online:
         snapshot = await online.feed.newest()
         standing = await edge.standing(online.local.store)
-        rows = await _listed(online.local, snapshot, standing, console.language)
+        rows = await _listed(online.local, snapshot, standing, console.language, edge.config.wan_kbps)
     say_if_stale(console, snapshot)
     warn(console, standing)
     document = {
@@ -39,12 +41,14 @@ async def models(console: Console) -> None:
         "staleness": standing.staleness(),
         "node_revoked": standing.node_revoked,
     }
-    console.answer(document, lambda: _print_models(console, rows))
+    console.answer(document, lambda: _print_models(console, rows, edge.config.wan_kbps))
 
 
 async def _listed(
-    local: LocalCache, snapshot: Snapshot, standing: Standing, language: Language
+    local: LocalCache, snapshot: Snapshot, standing: Standing, language: Language, cap_kbps: float
 ) -> list[dict[str, Any]]:
+    from edge_node.transfer.limits import seconds_at
+
     active = {(r.disease, r.model): r for r in await local.store.installed() if r.active}
     rows = []
     for model in snapshot.catalogue.models:
@@ -58,6 +62,7 @@ async def _listed(
                 "release": model.choice,
                 "cached": needed == 0,
                 "bytes_needed": needed,
+                "seconds_at_cap": round(seconds_at(cap_kbps, needed), 1) if cap_kbps and needed is not None else None,
                 "bytes_total": None if release is None else sum(a.size_bytes for a in release.files),
                 "active_version": None if known is None else known.version,
                 "revoked": None if known is None else standing.revoked.get(known.name),
@@ -69,7 +74,7 @@ async def _listed(
     return rows
 
 
-def _print_models(console: Console, rows: list[dict[str, Any]]) -> None:
+def _print_models(console: Console, rows: list[dict[str, Any]], cap_kbps: float) -> None:
     if not rows:
         console.line("The coordinator has released no models yet.", "协调端尚未发布模型。")
         return
@@ -78,6 +83,7 @@ def _print_models(console: Console, rows: list[dict[str, Any]]) -> None:
         console.t("Model", "模型"),
         console.t("Here", "本机"),
         console.t("To fetch", "需下载"),
+        console.t(f"Time at {cap_kbps or _THIN_KBPS:g} kbit/s", f"用时（{cap_kbps or _THIN_KBPS:g} kbit/s）"),
         console.t("In use", "使用中"),
         console.t("Approved by", "批准人"),
     ]
@@ -88,6 +94,7 @@ def _print_models(console: Console, rows: list[dict[str, Any]]) -> None:
             or console.t(f"{row['model']} (none for this node now)", f"{row['model']}（暂无本节点版本）"),
             console.t("cached", "已缓存") if row["cached"] else "",
             "?" if row["bytes_needed"] is None else size_text(row["bytes_needed"]),
+            _time_text(console, row["bytes_needed"], cap_kbps),
             "" if row["active_version"] is None else f"{row['model']}@{row['active_version']}",
             row["signer"] or "",
         ]
@@ -104,11 +111,38 @@ def _print_models(console: Console, rows: list[dict[str, Any]]) -> None:
             )
 
 
+def _time_text(console: Console, needed: int | None, cap_kbps: float) -> str:
+    """How long a download takes at the cap; without one, about how long on a thin line."""
+    from edge_node.transfer.limits import seconds_at
+
+    return duration_text(console, seconds_at(cap_kbps or _THIN_KBPS, needed)) if needed else ""
+
+
+_OverBudget = Annotated[bool, typer.Option("--over-budget", help="Whatever the month's budget says · 忽略本月流量预算")]
+
+
+def _say_cost(console: Console, edge: Edge, needed: int) -> None:
+    """Tell what a download that a person asked for costs, and which limits it disregards."""
+    from edge_node.transfer.limits import seconds_at
+
+    if not needed:
+        return
+    kbps = edge.config.wan_kbps or _THIN_KBPS
+    size, time_ = size_text(needed), duration_text(console, seconds_at(kbps, needed))
+    console.say(
+        f"{size} to fetch, about {time_} at {kbps:g} kbit/s.", f"需下载 {size}，按 {kbps:g} kbit/s 约需 {time_}。"
+    )
+    for reason in edge.allowance().set_aside():
+        why = reason_text(console, reason)
+        console.say(f"Fetching all the same, since you asked for it: {why}.", f"按您的要求仍然下载：{why}。")
+
+
 @command(app)
 async def pull(
     console: Console,
     disease: Annotated[str, typer.Argument(metavar="DISEASE")],
     model: Annotated[str | None, typer.Option("--model", help="MODEL or MODEL@VERSION · 模型或模型@版本")] = None,
+    over_budget: _OverBudget = False,
 ) -> None:
     """Fetch what is missing of a model, verify and test it, and bring it into use · 下载、校验并启用模型."""
     start = time.perf_counter()
@@ -118,8 +152,9 @@ async def pull(
         say_if_stale(console, snapshot)
         release = online.puller.choose(snapshot, disease, model)
         total = online.local.artifacts.unfinished_bytes(release.files)
+        _say_cost(console, edge, online.local.artifacts.bytes_needed(release.files))
         with console.progress(f"Fetching {release.name}", f"正在下载 {release.name}", total) as advance:
-            pulled = await online.puller.pull(snapshot, release, _adding(advance))
+            pulled = await online.puller.pull(snapshot, release, _adding(advance), over_budget=over_budget)
     if pulled.knowledge_failure is not None:
         failure = pulled.knowledge_failure
         console.say(
@@ -135,6 +170,7 @@ async def pull(
         "bytes": edge.traffic.document(),
         "seconds": round(time.perf_counter() - start, 3),
         "active": True,
+        "evicted": list(pulled.evicted),
         "knowledge_updated": pulled.knowledge_updated,
         "online": snapshot.failure is None,
     }
@@ -156,12 +192,18 @@ def _adding(advance: Callable[[int], None]) -> Callable[[int], None]:
 def _print_pulled(console: Console, document: dict[str, Any]) -> None:
     release, got = document["release"], document["bytes"]
     if document["already_cached"]:
-        console.line(f"{release} was cached already and is in use.", f"{release} 已在缓存中，正在使用。")
+        console.line(
+            f"{release} was cached: nothing of it had to be fetched. It is in use.",
+            f"{release} 已在缓存中，无需下载，正在使用。",
+        )
     else:
         console.line(f"{release} is verified, tested and in use.", f"{release} 已校验、自检并启用。")
+    for gone in document["evicted"]:
+        console.line(f"{gone} was deleted to keep within the quota.", f"为不超出配额，已删除 {gone}。")
     rows = [
         [console.t("list and manifest", "列表与清单"), size_text(got["metadata"])],
         [console.t("from the coordinator", "来自协调端"), size_text(got["coordinator"])],
+        [console.t("from mirrors", "来自镜像"), size_text(got["mirror"])],
         [console.t("from peers", "来自其他节点"), size_text(got["peers"])],
         [console.t("seconds", "秒"), f"{document['seconds']:.1f}"],
     ]
@@ -169,7 +211,7 @@ def _print_pulled(console: Console, document: dict[str, Any]) -> None:
 
 
 @command(app)
-async def sync(console: Console) -> None:
+async def sync(console: Console, over_budget: _OverBudget = False) -> None:
     """Send what is queued, verify the newest list, bring models and knowledge base up to date · 发送结果并更新."""
     edge = Edge(console.home)
     renewal: MedMeshError | None = None
@@ -178,11 +220,17 @@ async def sync(console: Console) -> None:
         renewed = await edge.renew_when_due() is not None
     except EdgeError as error:
         renewal = error
+    evicted: list[str] = []
     sent, unsent = await _deliver(edge)
+    mail = await _hand_over(edge)
     async with edge.online() as online:
         snapshot = await online.feed.refresh()
-        switched = await online.puller.update_installed(snapshot)
-        updated = await online.puller.update_knowledge(snapshot)
+        wanted = await online.puller.bytes_wanted(snapshot)
+        over = None if over_budget else await _over_budget(edge, wanted)
+        if over is None:
+            _say_cost(console, edge, wanted)
+        switched = await online.puller.update_installed(snapshot, fetch=over is None, evicted=evicted.append)
+        updated = over is None and await online.puller.update_knowledge(snapshot)
         standing = await edge.standing(online.local.store)
     if renewal is not None:
         console.say(
@@ -194,12 +242,14 @@ async def sync(console: Console) -> None:
     document = {
         "serial": snapshot.catalogue.serial,
         "fetched": snapshot.fetched.isoformat(timespec="seconds"),
+        "evicted": evicted,
         "switched": [{"disease": r.disease, "release": r.name} for r in switched],
         "knowledge": {"version": knowledge.version if knowledge else None, "updated": updated},
         "certificate_renewed": renewed,
         "staleness": standing.staleness(),
         "bytes": edge.traffic.document(),
         "outbox": {**sent, "error": None if unsent is None else unsent.document(console.language)["error"]},
+        "parcels": mail,
     }
 
     def human() -> None:
@@ -217,15 +267,31 @@ async def sync(console: Console) -> None:
             )
         else:
             console.line("The knowledge base is up to date.", "疾病知识库已是最新。")
+        for gone in evicted:
+            console.line(f"{gone} was deleted to keep within the quota.", f"为不超出配额，已删除 {gone}。")
         if sent["sent"] or sent["queued"]:
             console.line(
                 f"Results: {sent['sent']} sent, {sent['queued']} wait.",
                 f"结果：已发送 {sent['sent']} 条，{sent['queued']} 条待发送。",
             )
+        if any(mail.values()):
+            console.line(
+                f"Parcels of other nodes: {mail['delivered']} delivered, {mail['refused']} refused, {mail['kept']} wait.",
+                f"其他节点的寄送数据：已交付 {mail['delivered']} 份，被拒 {mail['refused']} 份，{mail['kept']} 份待交付。",
+            )
 
     console.answer(document, human)
-    if unsent is not None:
-        raise unsent
+    if (failure := unsent or over) is not None:
+        raise failure
+
+
+async def _over_budget(edge: Edge, wanted_bytes: int) -> EdgeError | None:
+    """Why the updates must wait; the list is verified and what is cached is switched to all the same."""
+    try:
+        await edge.allowance().require_budget(wanted_bytes)
+    except LimitError as error:
+        return error
+    return None
 
 
 async def _deliver(edge: Edge) -> tuple[dict[str, int], MedMeshError | None]:
@@ -236,6 +302,15 @@ async def _deliver(edge: Edge) -> tuple[dict[str, int], MedMeshError | None]:
         return {"sent": 0, "queued": 0, "refused": 0}, error
     counts = delivery.counts
     return {"sent": delivery.sent, "queued": counts.queued, "refused": counts.refused}, delivery.failure
+
+
+async def _hand_over(edge: Edge) -> dict[str, int]:
+    """Bring other nodes' parcels to the coordinator; they wait for the next time where that fails."""
+    try:
+        done = await edge.hand_over()
+    except EdgeError:
+        return {"delivered": 0, "refused": 0, "kept": 0}
+    return {"delivered": done.delivered, "refused": done.refused, "kept": done.kept}
 
 
 @command(app)

@@ -10,6 +10,7 @@ from typing import Any
 
 from edge_node.bootstrap import Edge
 from edge_node.cli.root import app
+from edge_node.cli.text import reason_text, size_text
 from protocols.console import Console, command
 
 _TEXTS = {
@@ -24,6 +25,8 @@ _TEXTS = {
         "{records} results sent to the coordinator; {waiting} wait.",
         "已向协调端发送 {records} 条记录，{waiting} 条待发送。",
     ),
+    "postponed": ("Not fetched now ({size}): {why}.", "暂不下载（{size}）：{why}。"),
+    "evicted": ("{release} was deleted to keep within the quota.", "为不超出配额，已删除 {release}。"),
     "failed": ("{message} {remedy}", "{message}{remedy}"),
     "stopped": ("Stopped.", "已停止。"),
 }
@@ -42,8 +45,11 @@ async def serve(console: Console) -> None:
     def emit(event: str, details: dict[str, Any]) -> None:
         if event == "ready":
             details = {"node": identity.node, "coordinator": identity.coordinator, **details}
+        words = details
+        if event == "postponed":
+            words = {"size": size_text(details["bytes"]), "why": reason_text(console, details["reason"])}
         english, chinese = _TEXTS[event]
-        text = console.t(english, chinese).format_map(details)
+        text = console.t(english, chinese).format_map(words)
         console.answer({"event": event, **details}, lambda: console.line(text, text))
 
     agent = Agent(
@@ -51,6 +57,7 @@ async def serve(console: Console) -> None:
         edge.updates,
         edge.outbox(),
         edge.upkeep,
+        edge.allowance().automatic,
         emit,
         language=console.language,
         kept_serial=standing.serial,
@@ -58,7 +65,17 @@ async def serve(console: Console) -> None:
         sleep=asyncio.sleep,
         chance=random.random,
     )
-    await _until_stopped(asyncio.ensure_future(agent.run()))
+
+    async def work() -> None:
+        bookkeeping = asyncio.create_task(edge.ledger.keep(asyncio.sleep))
+        try:
+            async with edge.serving_peers():
+                await agent.run()
+        finally:
+            bookkeeping.cancel()
+            await edge.ledger.write()
+
+    await _until_stopped(asyncio.ensure_future(work()))
     emit("stopped", {})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,16 +38,25 @@ def get(console: Console, key: Annotated[str | None, typer.Argument(metavar="[KE
 @command(commands, "set")
 def set_(console: Console, key: str, value: str) -> None:
     """Change one setting · 修改设置."""
+    kept = change(Edge(console.home).paths.config, key, value)
+    console.answer({key: kept}, lambda: console.line(f"{key} = {kept}", f"{key} = {kept}"))
+
+
+def change(path: Path, key: str, value: str) -> Any:
+    """Write one setting to the file; returns it as it was understood.
+
+    Raises:
+        EdgeError: ``edge.config_key`` or ``edge.config_value``; nothing is written.
+    """
     import tomli_w
 
     from edge_node.config import read_config
     from edge_node.files import write_atomic
 
-    path = Edge(console.home).paths.config
     kept = read_config(path.read_bytes() if path.exists() else b"", {})
     changed = kept.changed(key, value).document()
     write_atomic(path, tomli_w.dumps(changed).encode())
-    console.answer({key: changed[key]}, lambda: console.line(f"{key} = {changed[key]}", f"{key} = {changed[key]}"))
+    return changed[key]
 
 
 @command(app)
@@ -64,6 +74,7 @@ async def status(console: Console) -> None:
     outbox = await _outbox(edge, console.language)
     enrolled = _enrolment(edge)
     floor = standing.time_floor
+    bandwidth = await _bandwidth(edge)
     document: dict[str, Any] = {
         "version": VERSION,
         "enrolled": bool(enrolled),
@@ -75,6 +86,7 @@ async def status(console: Console) -> None:
         "kb_version": answer.kb_version if answer else None,
         "bytes_stored": total,
         "outbox": outbox,
+        "bandwidth": bandwidth,
         "serial": standing.serial,
         "staleness": standing.staleness(),
         "clock": {"ok": not standing.clock_behind, "not_before": None if floor is None else floor.isoformat()},
@@ -110,6 +122,7 @@ async def status(console: Console) -> None:
             [console.t("Knowledge base", "疾病知识库"), document["kb_version"] or "-"],
             [console.t("Stored", "占用"), size_text(total)],
             [console.t("Outbox", "发件箱"), _outbox_text(console, outbox)],
+            [console.t("Bandwidth", "流量"), _bandwidth_text(console, bandwidth)],
         ]
         console.table(["MedMesh", VERSION], rows)
         for event in events[:_MOST_EVENTS]:
@@ -119,6 +132,41 @@ async def status(console: Console) -> None:
         warn_of_key_file(console, outbox["key_place"])
 
     console.answer(document, human)
+
+
+async def _bandwidth(edge: Edge) -> dict[str, Any]:
+    """What was used this month, and the limits."""
+    used, config = await edge.ledger.this_month(), edge.config
+    return {
+        "month": used.month,
+        "wan_bytes": used.wan_bytes,
+        "lan_bytes": used.lan_bytes,
+        "by_kind": used.by_kind,
+        "monthly_mb": config.monthly_mb,
+        "wan_kbps": config.wan_kbps,
+        "lan_kbps": config.lan_kbps,
+        "window": config.window,
+        "metered": config.metered,
+    }
+
+
+def _bandwidth_text(console: Console, used: dict[str, Any]) -> str:
+    def side(size_bytes: int, kbps: float, budget_mb: int = 0) -> str:
+        budget = f" / {size_text(budget_mb * 1_000_000)}" if budget_mb else ""
+        cap = console.t(f" (cap {kbps:g} kbit/s)", f"（上限 {kbps:g} kbit/s）") if kbps else ""
+        return size_text(size_bytes) + budget + cap
+
+    wan = side(used["wan_bytes"], used["wan_kbps"], used["monthly_mb"])
+    lan = side(used["lan_bytes"], used["lan_kbps"])
+    parts = [
+        console.t(f"{wan} in {used['month']}", f"{used['month']} {wan}"),
+        console.t(f"{lan} on the local network", f"局域网 {lan}"),
+    ]
+    if used["window"]:
+        parts.append(console.t(f"downloads {used['window']}", f"下载时段 {used['window']}"))
+    if used["metered"]:
+        parts.append(console.t("metered", "按流量计费"))
+    return console.t(", ", "，").join(parts)
 
 
 async def _outbox(edge: Edge, language: Language) -> dict[str, Any]:

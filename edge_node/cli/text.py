@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from protocols.console import Console
 
 if TYPE_CHECKING:
+    from edge_node.transfer.limits import Reason
     from edge_node.trust.feed import Snapshot
     from edge_node.trust.standing import Standing
 
@@ -27,6 +28,25 @@ def size_text(size_bytes: int) -> str:
 def time_text(time: datetime) -> str:
     """A time in the machine's zone, to the minute."""
     return time.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def duration_text(console: Console, seconds: float) -> str:
+    """About how long: ``46 min``."""
+    minutes, hours = max(round(seconds / 60), 1), seconds / 3600
+    if seconds < 60:
+        return console.t(f"{seconds:.0f} s", f"{seconds:.0f} 秒")
+    if minutes < 120:
+        return console.t(f"{minutes} min", f"{minutes} 分钟")
+    return console.t(f"{hours:.0f} h", f"{hours:.0f} 小时")
+
+
+def reason_text(console: Console, reason: Reason) -> str:
+    """A limit in words that end a sentence."""
+    return {
+        "window": console.t("outside the hours set for downloads", "不在设定的下载时段内"),
+        "metered": console.t("the link is set as metered", "网络已设为按流量计费"),
+        "budget": console.t("the month's budget would be passed", "将超出本月流量预算"),
+    }[reason]
 
 
 def say_if_stale(console: Console, snapshot: Snapshot) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from zeroconf import InterfaceChoice, IPVersion, ServiceStateChange, Zeroconf
-from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+from zeroconf import IPVersion, ServiceStateChange, Zeroconf
+from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo
 
+from edge_node.discovery.network import joined
 from protocols.discovery import MAX_CANDIDATES, SERVICE_TYPE, Announcement, Candidates, from_txt
 
 _RESOLVE_TIMEOUT_MS = 1500
-_LOOPBACK = ["127.0.0.1"]
 
 
 class ZeroconfBrowser:
@@ -18,19 +18,14 @@ class ZeroconfBrowser:
 
     def __init__(self, interfaces: str) -> None:
         """Args: interfaces: ``all`` (loopback too, as for a demo on one machine), ``default`` or ``loopback``."""
-        choices: dict[str, InterfaceChoice | list[str]] = {
-            "all": InterfaceChoice.All,
-            "default": InterfaceChoice.Default,
-            "loopback": _LOOPBACK,
-        }
-        self._interfaces = choices[interfaces]
+        self._interfaces = interfaces
 
     async def listen(self, seconds: float) -> list[Announcement]:
         """Everything heard within ``seconds``, resolved."""
         names: set[str] = set()
         candidates = Candidates()
         tasks: set[asyncio.Task[None]] = set()
-        network = AsyncZeroconf(interfaces=self._interfaces, ip_version=IPVersion.V4Only)
+        network = joined(self._interfaces)
 
         def changed(zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
             if state_change is ServiceStateChange.Removed or name in names or len(names) >= MAX_CANDIDATES:

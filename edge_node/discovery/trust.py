@@ -1,4 +1,4 @@
-"""Which of the announced services is this node's own coordinator."""
+"""Which of the announced services are this node's own coordinator and other nodes of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from edge_node.identity import tls
@@ -16,10 +17,14 @@ _PROBES_AT_ONCE = 8
 
 
 class Probe(Protocol):
-    """Finds out whether the pinned coordinator really answers at an address."""
+    """Finds out who really answers at an address."""
 
     async def proves(self, host: str, port: int) -> bool:
-        """Whether a TLS handshake that believes the pinned CA only succeeded there."""
+        """Whether the pinned coordinator is there: by a TLS handshake that believes the pinned CA only."""
+        ...
+
+    async def proves_peer(self, host: str, port: int) -> bool:
+        """Whether a node with a certificate of the pinned CA is there, also one that has ended."""
         ...
 
 
@@ -44,7 +49,8 @@ class Found:
 
 
 async def assess(heard: Sequence[Announcement], ca_sha256: str | None, probe: Probe) -> list[Found]:
-    """Trusted is only what claims the pinned CA's fingerprint *and* proves it; a claim alone is worth nothing.
+    """Trusted is a coordinator that claims the pinned CA's fingerprint *and* proves it, and a peer that proves to be a
+    node of it; a claim alone is worth nothing.
 
     Args:
         heard: announcements; anyone may have sent them.
@@ -54,9 +60,11 @@ async def assess(heard: Sequence[Announcement], ca_sha256: str | None, probe: Pr
     gate = asyncio.Semaphore(_PROBES_AT_ONCE)
 
     async def judge(one: Announcement) -> Found:
-        if ca_sha256 is None or one.role != "coordinator" or one.id != ca_sha256[:16]:
+        if ca_sha256 is None or (one.role == "coordinator" and one.id != ca_sha256[:16]):
             return Found(one, trusted=False)
         async with gate:
+            if one.role == "peer":
+                return Found(one, await probe.proves_peer(one.host, one.port))
             return Found(one, await probe.proves(one.host, one.port))
 
     found = await asyncio.gather(*(judge(one) for one in heard))
@@ -66,25 +74,37 @@ async def assess(heard: Sequence[Announcement], ca_sha256: str | None, probe: Pr
 class TlsProbe:
     """Shakes hands with an address, believing the pinned CA only."""
 
-    def __init__(self, ca_pem: str) -> None:
-        self._context = tls.pinned(ca_pem)
+    def __init__(self, ca_pem: str, credentials: Path) -> None:
+        """Args: credentials: this node's key and certificate, which peers want to see."""
+        self._coordinator = tls.pinned(ca_pem)
+        self._peers = tls.for_peers(ca_pem, credentials, ssl.PROTOCOL_TLS_CLIENT)
 
     async def proves(self, host: str, port: int) -> bool:
         """Whether our coordinator's certificate is there."""
-        try:
-            async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                _, writer = await asyncio.open_connection(
-                    host, port, ssl=self._context, server_hostname=tls.SERVER_NAME
-                )
-        except (OSError, ssl.SSLError, TimeoutError):
-            return False
-        writer.close()
-        return True
+        return await _shakes_hands(host, port, self._coordinator, tls.SERVER_NAME)
+
+    async def proves_peer(self, host: str, port: int) -> bool:
+        """Whether a certificate of our coordinator's CA is there."""
+        return await _shakes_hands(host, port, self._peers, "")
+
+
+async def _shakes_hands(host: str, port: int, context: ssl.SSLContext, name: str) -> bool:
+    try:
+        async with asyncio.timeout(_PROBE_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=name)
+    except (OSError, ssl.SSLError, TimeoutError):
+        return False
+    writer.close()
+    return True
 
 
 class NoProbe:
     """For a node that has not joined: nothing is proved."""
 
     async def proves(self, host: str, port: int) -> bool:
+        """Nothing."""
+        return False
+
+    async def proves_peer(self, host: str, port: int) -> bool:
         """Nothing."""
         return False

@@ -18,7 +18,7 @@ from edge_node.trust.catalogue import KnowledgeReference
 from protocols.artifacts import Artifact
 from protocols.errors import MedMeshError
 
-_NOTE = "kb_sha256"
+DIGEST_NOTE = "kb_sha256"
 
 
 class Fetcher(Protocol):
@@ -79,12 +79,20 @@ class ReplicaUpdater:
         entries = await asyncio.to_thread(replica_format.read, data)
         async with await KnowledgeBase.open(self._path) as knowledge:
             await knowledge.replace_all(entries)
-        await self._store.set_note(_NOTE, published.artifact.sha256)
+        await self._store.set_note(DIGEST_NOTE, published.artifact.sha256)
         return True
+
+    async def bytes_needed(self, published: KnowledgeReference | None) -> int:
+        """How much ``update`` would have to fetch."""
+        if published is None or await self.is_current(published):
+            return 0
+        patch = published.patches.get(await self.base() or "")
+        whole = self._cache.bytes_needed([published.artifact])
+        return whole if patch is None else min(whole, self._cache.bytes_needed([patch]))
 
     async def base(self) -> str | None:
         """The digest of the replica in use, whose file the next patch starts from."""
-        return await self._store.note(_NOTE)
+        return await self._store.note(DIGEST_NOTE)
 
     async def _patched(self, published: KnowledgeReference) -> bool:
         """Make the published file from the one in use and a patch; False where that cannot be done."""
@@ -106,4 +114,4 @@ class ReplicaUpdater:
 
     async def is_current(self, published: KnowledgeReference) -> bool:
         """Whether the replica here is the published one."""
-        return self._path.exists() and await self._store.note(_NOTE) == published.artifact.sha256
+        return self._path.exists() and await self._store.note(DIGEST_NOTE) == published.artifact.sha256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -9,7 +10,7 @@ from typing import Protocol
 from edge_node.outbox.errors import BatchRefusedError, CoordinatorOlderError
 from edge_node.outbox.record import report_from
 from edge_node.outbox.seal import Seal, UnsealError
-from edge_node.outbox.store import OutboxStore
+from edge_node.outbox.store import OutboxStore, StoredRecord
 from protocols.clock import Clock
 from protocols.errors import ProtocolError
 from protocols.results.batch import FORMAT, MAX_RECORDS, pack
@@ -92,15 +93,38 @@ class _Batch:
     ids: tuple[str, ...]
 
 
+async def reportable(records: Sequence[StoredRecord], store: OutboxStore, seal: Seal) -> list[Report]:
+    """What the coordinator may know of ``records``; those that cannot be reported are set aside."""
+    reports: list[Report] = []
+    for record in records:
+        try:
+            reports.append(report_from(record, seal))
+        except UnsealError:
+            await store.refuse(record.id, "outbox.damaged")
+        except ProtocolError as error:
+            await store.refuse(record.id, error.code)
+    return reports
+
+
 class Courier:
     """Sends from one open history to one coordinator."""
 
-    def __init__(self, store: OutboxStore, seal: Seal, coordinator: str, pace: Pace, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: OutboxStore,
+        seal: Seal,
+        coordinator: str,
+        pace: Pace,
+        clock: Clock,
+        count: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Args: count: told the bytes of each batch that was taken, with its receipt."""
         self._store = store
         self._seal = seal
         self._coordinator = coordinator
         self._pace = pace
         self._clock = clock
+        self._count = count
         self.sent = 0
 
     async def send_all(self, link: Link) -> None:
@@ -121,6 +145,7 @@ class Courier:
                     await self._store.refuse(batch.ids[0], error.code)
                 raise
             wire_bytes = len(batch.frame) + _RECEIPT_BYTES
+            self._count(wire_bytes)
             now = self._clock().replace(microsecond=0)
             await self._store.acknowledge(batch.ids, self._coordinator, now, wire_bytes)
             self._pace.accepted(len(batch.ids))
@@ -129,14 +154,7 @@ class Courier:
     async def _next(self) -> _Batch | None:
         """The oldest records in one frame; what cannot be reported is set aside and never holds up the rest."""
         while records := await self._store.waiting(self._coordinator, self._pace.most):
-            reports: list[Report] = []
-            for record in records:
-                try:
-                    reports.append(report_from(record, self._seal))
-                except UnsealError:
-                    await self._store.refuse(record.id, "outbox.damaged")
-                except ProtocolError as error:
-                    await self._store.refuse(record.id, error.code)
+            reports = await reportable(records, self._store, self._seal)
             if not reports:
                 continue
             try:

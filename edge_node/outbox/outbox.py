@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from edge_node.errors import EdgeError
-from edge_node.outbox.courier import Courier, Link, Pace
+from edge_node.outbox.courier import Courier, Link, Pace, reportable
 from edge_node.outbox.errors import BatchRefusedError
 from edge_node.outbox.history import History
 from edge_node.outbox.keys import KeyPlace
@@ -18,6 +18,7 @@ from edge_node.outbox.store import Counts, OutboxStore
 from edge_node.outbox.unlock import unlock
 from protocols.clock import Clock
 from protocols.errors import MedMeshError
+from protocols.results.report import Report
 
 POLL_S = 3.0
 
@@ -45,11 +46,13 @@ class Outbox:
         most_waiting: int,
         keep_days: int,
         clock: Clock,
+        count: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Args: path: of the SQLite file, made when the first result is saved.
 
         places, lock and new_key_in: see ``unlock``; coordinator: the CA fingerprint of the one joined now; most_waiting: see
-        ``History``; keep_days: how long what was acknowledged is kept.
+        ``History``; keep_days: how long what was acknowledged is kept; count: told the
+        bytes of each batch that was taken.
         """
         self._path = path
         self._places = places
@@ -59,6 +62,7 @@ class Outbox:
         self._most_waiting = most_waiting
         self._keep = timedelta(days=keep_days)
         self._clock = clock
+        self._count = count
         self._pace = Pace()
 
     @asynccontextmanager
@@ -115,7 +119,7 @@ class Outbox:
         if coordinator is None or not counts.queued:
             return Delivery(0, counts, None)
         seal = await self._unlock(store)
-        courier = Courier(store, seal, coordinator, self._pace, self._clock)
+        courier = Courier(store, seal, coordinator, self._pace, self._clock, self._count)
         while True:
             try:
                 async with connect() as link:
@@ -129,6 +133,37 @@ class Outbox:
             except MedMeshError as error:
                 return Delivery(courier.sent, counts, error)
             return Delivery(courier.sent, counts, None)
+
+    async def queued(self, most: int) -> list[Report]:
+        """The oldest ``most`` reports that wait for the present coordinator; they stay queued.
+
+        Raises:
+            EdgeError: the history cannot be opened.
+        """
+        coordinator = self._coordinator()
+        if coordinator is None or not self._path.exists():
+            return []
+        async with OutboxStore.open(self._path) as store:
+            if not (records := await store.waiting(coordinator, most)):
+                return []
+            return await reportable(records, store, await self._unlock(store))
+
+    async def settle(self, stored: Sequence[str], refused: Sequence[str]) -> int:
+        """Note what the present coordinator said by hand of these records; returns how many were not acknowledged before.
+
+        Raises:
+            EdgeError: the history cannot be opened.
+        """
+        coordinator = self._coordinator()
+        if coordinator is None or not self._path.exists():
+            return 0
+        async with OutboxStore.open(self._path) as store:
+            before = (await store.counts(coordinator)).acknowledged
+            if stored:
+                await store.acknowledge(stored, coordinator, self._clock().replace(microsecond=0), wire_bytes=0)
+            for record in refused:
+                await store.refuse(record, "outbox.batch_refused")
+            return (await store.counts(coordinator)).acknowledged - before
 
     async def carry(
         self, link: Link, sent: Callable[[int, int], None], sleep: Callable[[float], Awaitable[None]]

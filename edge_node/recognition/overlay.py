@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import math
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edge_node.recognition.picture import Picture
 from protocols.explanation import extent
-from protocols.imaging import DECODING_ERRORS, TURNS, Box, ImageError, open_image, orientation, oriented_size, to_rgb
+from protocols.imaging import DECODING_ERRORS, TURNS, Box, ImageError, orientation, oriented_size, to_rgb
+from protocols.pictures import open_picture
 
 MAX_EDGE_PX = 1024
 # Orange and sky blue of Okabe and Ito's palette, told apart with every kind of colour vision.
@@ -48,37 +49,37 @@ def tint(heat: NDArray[np.float32], edge_px: int, size: tuple[int, int]) -> Imag
     return Image.fromarray(coloured)
 
 
-def as_seen(image: Path, crop: Box | None) -> Image.Image:
+def as_seen(picture: Picture) -> Image.Image:
     """The crop of a picture, upright, RGB, at most ``MAX_EDGE_PX`` a side, without any metadata.
 
     Raises:
         ImageError: ``image.*``.
         OSError: the file cannot be read.
     """
-    with open_image(image) as opened:
+    with open_picture(picture.file, picture.frame) as opened:
         width, height = oriented_size(opened)
-        box = crop or Box(0, 0, width, height)
+        box = picture.crop or Box(0, 0, width, height)
         scale = min(1.0, MAX_EDGE_PX / max(box.width, box.height))
         size = (max(1, round(box.width * scale)), max(1, round(box.height * scale)))
         turn = orientation(opened)
         wanted = (math.ceil(opened.width * scale), math.ceil(opened.height * scale))
         opened.draft(None, wanted)  # decode no larger than needed
         try:
-            picture = to_rgb(opened)
-            picture.load()
+            decoded = to_rgb(opened)
+            decoded.load()
         except DECODING_ERRORS as error:
             raise ImageError("image.unreadable") from error
-    upright = picture.transpose(TURNS[turn]) if turn in TURNS else picture
+    upright = decoded.transpose(TURNS[turn]) if turn in TURNS else decoded
     across, down = upright.width / width, upright.height / height
     region = (box.x * across, box.y * down, (box.x + box.width) * across, (box.y + box.height) * down)
     return Image.fromarray(np.asarray(upright.resize(size, Image.Resampling.LANCZOS, box=region)))
 
 
-def draw(image: Path, crop: Box | None, heat: NDArray[np.float32], edge_px: int) -> bytes:
+def draw(picture: Picture, heat: NDArray[np.float32], edge_px: int) -> bytes:
     """A PNG without any metadata: the picture with the heat map over it. Arguments and failures as above."""
-    picture = as_seen(image, crop)
-    layer = tint(heat, edge_px, picture.size)
-    picture.paste(layer, mask=layer)
+    drawn = as_seen(picture)
+    layer = tint(heat, edge_px, drawn.size)
+    drawn.paste(layer, mask=layer)
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=3)
+    drawn.save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_node.recognition.picture import Picture
 from protocols.artifacts import sha256_file
 from protocols.explanation import Evidence
-from protocols.imaging import Box, InputSpec, Quality, measure_quality, open_image, prepare
+from protocols.imaging import InputSpec, Quality, measure_quality, prepare
 from protocols.manifest import ReleaseManifest
+from protocols.pictures import open_picture
 from protocols.pipeline import Tensors
 from protocols.recognition import Answer, answer
 from protocols.selftest import Runner
@@ -35,7 +36,7 @@ class Recognition:
     """What one model says about one picture.
 
     Attributes:
-        image: the file as the user named it.
+        picture: the file, and what of it the model saw.
         sha256: digest of the file.
         manifest: the release that was run.
         answer: scores, prediction set, outcome.
@@ -45,7 +46,7 @@ class Recognition:
         evidence: where the logits come from; None where nobody asked or the model cannot tell.
     """
 
-    image: Path
+    picture: Picture
     sha256: str
     manifest: ReleaseManifest
     answer: Answer
@@ -70,7 +71,7 @@ class Recogniser:
         self._runner = runner
 
     def recognise(
-        self, image: Path, releases: Sequence[ReleaseManifest], crop: Box | None, *, explain: bool = False
+        self, picture: Picture, releases: Sequence[ReleaseManifest], *, explain: bool = False
     ) -> list[Recognition]:
         """One recognition for each release, in their order; with evidence if ``explain``.
 
@@ -78,32 +79,32 @@ class Recogniser:
             ProtocolError: ``image.*`` where the picture cannot be used, ``stage.*`` where a model cannot.
             OSError: the file cannot be read.
         """
-        sha256 = sha256_file(image)
+        sha256 = sha256_file(picture.file)
         prepared: dict[InputSpec, _Prepared] = {}
         found = []
         for manifest in releases:
             spec = manifest.input
             if spec not in prepared:
-                prepared[spec] = _prepare(image, spec, crop)
-            recognition = self._run(image, sha256, manifest, prepared[spec])
+                prepared[spec] = _prepare(picture, spec)
+            recognition = self._run(picture, sha256, manifest, prepared[spec])
             if explain:
                 evidence = self._runner.evidence(manifest, prepared[spec].pixels, prepared[spec].memo)
                 recognition = replace(recognition, evidence=evidence)
             found.append(recognition)
         return found
 
-    def _run(self, image: Path, sha256: str, manifest: ReleaseManifest, ready: _Prepared) -> Recognition:
+    def _run(self, picture: Picture, sha256: str, manifest: ReleaseManifest, ready: _Prepared) -> Recognition:
         start = time.perf_counter()
         logits = self._runner.logits(manifest, ready.pixels, ready.memo)
         residuals = self._runner.residuals(manifest, ready.pixels, ready.memo)
         found = answer(manifest, logits, ready.quality, residuals)
         infer_ms = (time.perf_counter() - start) * 1000
-        return Recognition(image, sha256, manifest, found, ready.quality, ready.milliseconds, infer_ms)
+        return Recognition(picture, sha256, manifest, found, ready.quality, ready.milliseconds, infer_ms)
 
 
-def _prepare(image: Path, spec: InputSpec, crop: Box | None) -> _Prepared:
+def _prepare(picture: Picture, spec: InputSpec) -> _Prepared:
     start = time.perf_counter()
-    with open_image(image) as opened:
-        pixels = prepare(opened, spec, crop)
+    with open_picture(picture.file, picture.frame) as opened:
+        pixels = prepare(opened, spec, picture.crop)
     quality = measure_quality(pixels, spec)
     return _Prepared(pixels, quality, {}, (time.perf_counter() - start) * 1000)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge_node.knowledge.lookup import Answer
+from edge_node.recognition.picture import Picture
 from edge_node.recognition.recogniser import Recognition
 from protocols.imaging import Quality
 from protocols.manifest import Label, QualityLimits, ReleaseManifest
@@ -83,8 +84,10 @@ def result(
     known = {**names.entries, **aid.entries}
     prepare_ms, infer_ms = recognition.prepare_ms, recognition.infer_ms
     return {
-        "image": str(recognition.image),
+        "image": str(recognition.picture.file),
         "sha256": recognition.sha256,
+        "frame": recognition.picture.frame,
+        "crop": _crop(recognition.picture),
         **({} if case is None else {"case": case}),
         "rank": rank,
         "disease": manifest.disease,
@@ -111,6 +114,13 @@ def result(
         },
         "notice": NOTICE["en"],
     }
+
+
+def _crop(picture: Picture) -> dict[str, int | bool] | None:
+    """The region; None: the whole picture."""
+    if (crop := picture.crop) is None:
+        return None
+    return {"x": crop.x, "y": crop.y, "w": crop.width, "h": crop.height, "suggested": picture.is_suggested}
 
 
 def _label(label: Label, score: float, known: dict[str, dict[str, Any]]) -> dict[str, Any]:

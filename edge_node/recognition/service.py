@@ -16,12 +16,13 @@ from edge_node.knowledge.lookup import KnowledgeSource, consult
 from edge_node.recognition.explain import ExplanationFiles, write_png
 from edge_node.recognition.failures import ImageFileError, of_file
 from edge_node.recognition.overlay import draw
+from edge_node.recognition.picture import Picture
 from edge_node.recognition.ranking import ranked
 from edge_node.recognition.recogniser import Recognition
 from edge_node.recognition.result import Explained, entries_in_set, entries_of, result
 from protocols import explanation
 from protocols.errors import ProtocolError
-from protocols.imaging import Box, ImageError
+from protocols.imaging import ImageError
 from protocols.manifest import ReleaseManifest
 
 
@@ -44,7 +45,7 @@ class Recogniser(Protocol):
     """Runs releases over a picture: in this process, or in one that may die of it."""
 
     def recognise(
-        self, image: Path, releases: Sequence[ReleaseManifest], crop: Box | None, *, explain: bool = False
+        self, picture: Picture, releases: Sequence[ReleaseManifest], *, explain: bool = False
     ) -> list[Recognition]:
         """One recognition for each release, in their order; with evidence if ``explain``. Blocking."""
         ...
@@ -75,9 +76,8 @@ class RecognitionService:
 
     async def recognise(
         self,
-        images: Sequence[Path],
+        pictures: Sequence[Picture],
         releases: Sequence[ReleaseManifest],
-        crop: Box | None,
         case: str | None,
         explain: ExplanationFiles | None = None,
     ) -> Findings:
@@ -88,32 +88,30 @@ class RecognitionService:
             ProtocolError: ``stage.*`` where an installed model does not run.
         """
         if explain is not None:
-            explain.spare(images, releases)
+            explain.spare([picture.file for picture in pictures], releases)
         findings = Findings()
         found: list[_Found] = []
-        for number, image in enumerate(images, 1):
+        for number, picture in enumerate(pictures, 1):
             try:
                 recognitions = await asyncio.to_thread(
-                    self._recogniser.recognise, image, releases, crop, explain=explain is not None
+                    self._recogniser.recognise, picture, releases, explain=explain is not None
                 )
             except ProtocolError as error:
                 if not error.code.startswith("image."):
                     raise
-                findings.failures.append(of_file(image, error))
+                findings.failures.append(of_file(picture.file, error))
             except OSError as error:
-                findings.failures.append(of_file(image, error))
+                findings.failures.append(of_file(picture.file, error))
             else:
                 for rank, recognition in enumerate(ranked(recognitions), 1):
                     file = explain.path(number, recognition.manifest) if explain is not None else None
-                    explained = await self._explained(recognition, crop, file, findings)
+                    explained = await self._explained(recognition, file, findings)
                     found.append(_Found(recognition, rank, explained))
         if found:
             findings.results = await self._results(found, releases, case)
         return findings
 
-    async def heat(
-        self, image: Path, release: ReleaseManifest, crop: Box | None
-    ) -> dict[str, NDArray[np.float32]] | None:
+    async def heat(self, picture: Picture, release: ReleaseManifest) -> dict[str, NDArray[np.float32]] | None:
         """For each label what speaks for it and against it, [h, w] in -1..1; None where the model cannot tell where.
 
         The cells of a map do not reach to the borders of the crop; ``overlay.smooth`` and ``tint`` know where they lie.
@@ -122,15 +120,13 @@ class RecognitionService:
             ProtocolError: ``image.*`` where the picture cannot be used, ``stage.*`` where the model cannot.
             OSError: the file cannot be read.
         """
-        (found,) = await asyncio.to_thread(self._recogniser.recognise, image, [release], crop, explain=True)
+        (found,) = await asyncio.to_thread(self._recogniser.recognise, picture, [release], explain=True)
         evidence = found.evidence
         if evidence is None:
             return None
         return {label.label: explanation.heat(evidence, index) for index, label in enumerate(release.labels)}
 
-    async def _explained(
-        self, recognition: Recognition, crop: Box | None, file: Path | None, findings: Findings
-    ) -> Explained:
+    async def _explained(self, recognition: Recognition, file: Path | None, findings: Findings) -> Explained:
         """Draw the evidence for the first of the considered labels to ``file``, if there is one."""
         if file is None:
             return Explained()
@@ -142,7 +138,7 @@ class RecognitionService:
         heat_map = explanation.heat(recognition.evidence, index)
         manifest = recognition.manifest
         try:
-            data = await asyncio.to_thread(draw, recognition.image, crop, heat_map, manifest.input.edge_px)
+            data = await asyncio.to_thread(draw, recognition.picture, heat_map, manifest.input.edge_px)
             await asyncio.to_thread(write_png, file, data)
         except (OSError, ImageError) as error:  # an ImageError: the picture has changed since
             problem = getattr(error, "strerror", None) or type(error).__name__

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Protocol
 
-from edge_node.errors import DamagedBytesError, EdgeError, SourceError, UnreachableError
+from edge_node.errors import DamagedBytesError, EdgeError, RangelessError, SourceError, UnreachableError
 from edge_node.transfer.partial import PartialFile
+from edge_node.transfer.parts import Parts
+from edge_node.transfer.source import Progress, Source
+from edge_node.transfer.swarm import Alone, Mesh, Swarm
 from protocols.artifacts import Artifact
+from protocols.chunks import digests, list_of
 
 _STRIKES = 2
 _PAUSE_S = 0.5
-
-Progress = Callable[[int], None]
-
-
-class Source(Protocol):
-    """Something that may hold artifacts: the coordinator, later a peer or a mirror."""
-
-    def read(self, artifact: Artifact, start: int) -> AsyncGenerator[bytes, None]:
-        """Yield the artifact's bytes from ``start`` on, as they come; they are not to be believed.
-
-        Raises:
-            SourceError: unreachable, broken off, or without this artifact.
-        """
-        ...
 
 
 class Shelf(Protocol):
@@ -40,20 +31,40 @@ class Shelf(Protocol):
         """What has arrived of it so far."""
         ...
 
+    def parts(self, artifact: Artifact, digests: Sequence[str]) -> Parts:
+        """What has arrived of it so far in chunks."""
+        ...
+
+    def path(self, sha256: str) -> Path:
+        """Where a finished artifact stands."""
+        ...
+
     async def accept(self, artifact: Artifact, partial: PartialFile) -> None:
         """Take a checked file over."""
         ...
 
 
+async def _nobody() -> None:
+    return None
+
+
 class ArtifactFetcher:
-    """Brings artifacts onto the shelf, verified, from the first source that delivers."""
+    """Brings artifacts onto the shelf, verified: chunk by chunk from peers and sources where there are digests of the
+    chunks, else whole from the first source that delivers.
+    """
 
     def __init__(
-        self, shelf: Shelf, sources: Sequence[Source], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self,
+        shelf: Shelf,
+        sources: Sequence[Source],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        mesh: Callable[[], Awaitable[Mesh | None]] = _nobody,
     ) -> None:
+        """Args: mesh: gives the peers; not called before something has to be fetched."""
         self._shelf = shelf
         self._sources = sources
         self._sleep = sleep
+        self._mesh = mesh
 
     async def fetch(self, artifact: Artifact, progress: Progress = lambda _: None) -> bool:
         """Make sure that ``artifact`` is on the shelf; returns whether anything had to be fetched.
@@ -67,11 +78,39 @@ class ArtifactFetcher:
         """
         if await self._shelf.holds(artifact):
             return False
+        mesh = await self._mesh()
+        chunks = await self._digests(artifact)
+        if chunks is not None and (mesh is not None or len(chunks) > 1):
+            try:
+                await self._swarm(artifact, self._shelf.parts(artifact, chunks), mesh or Alone(), progress)
+                return True
+            except RangelessError:
+                pass  # whole, then
         with self._shelf.partial(artifact) as partial:
             progress(partial.received)
             await self._collect(artifact, partial, progress)
             await self._shelf.accept(artifact, partial)
         return True
+
+    async def _swarm(self, artifact: Artifact, parts: Parts, mesh: Mesh, progress: Progress) -> None:
+        swarm = Swarm(artifact, parts, self._sources, mesh, progress, self._sleep)
+        with swarm.shared():
+            await swarm.run()
+            with self._shelf.partial(artifact) as partial:
+                await asyncio.to_thread(parts.pour, partial)
+                await self._shelf.accept(artifact, partial)
+        parts.discard()
+
+    async def _digests(self, artifact: Artifact) -> list[str] | None:
+        """The digests of its chunks; a list that cannot be had is done without."""
+        chunk_list = list_of(artifact)
+        if chunk_list is None:
+            return digests(artifact, None)
+        try:
+            await self.fetch(chunk_list)
+        except SourceError:
+            return None
+        return digests(artifact, self._shelf.path(chunk_list.sha256).read_bytes())
 
     async def _collect(self, artifact: Artifact, partial: PartialFile, progress: Progress) -> None:
         """Go round the sources as long as a round brings something new; two wrong deliveries put a source out."""

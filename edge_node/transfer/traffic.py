@@ -1,25 +1,49 @@
-"""Counting what came over the wire, by kind of source."""
+"""Counting what goes over the wire, by kind."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Literal
 
-SourceKind = Literal["coordinator", "peers"]
+Kind = Literal["metadata", "coordinator", "mirror", "peers_in", "peers_out", "outbox"]
+
+WAN: tuple[Kind, ...] = ("metadata", "coordinator", "mirror", "outbox")
+LAN: tuple[Kind, ...] = ("peers_in", "peers_out")
 
 
-@dataclass
 class Traffic:
-    """Bytes of HTTP bodies and frames received by one command; headers and TLS are not in it."""
+    """Bytes of HTTP bodies and frames by this process; headers and TLS are not in it."""
 
-    metadata: int = 0
-    coordinator: int = 0
-    peers: int = 0
+    def __init__(self) -> None:
+        self._all: dict[str, int] = dict.fromkeys((*WAN, *LAN), 0)
+        self._unwritten: dict[str, int] = {}
 
-    def count(self, kind: SourceKind | Literal["metadata"], size_bytes: int) -> None:
-        """Add what just arrived."""
-        setattr(self, kind, getattr(self, kind) + size_bytes)
+    def count(self, kind: Kind, size_bytes: int) -> None:
+        """Add what just went over the wire."""
+        self._all[kind] += size_bytes
+        self._unwritten[kind] = self._unwritten.get(kind, 0) + size_bytes
+
+    def take_unwritten(self) -> dict[str, int]:
+        """What is not in the ledger yet; from now on it counts as written."""
+        taken, self._unwritten = self._unwritten, {}
+        return taken
+
+    def give_back(self, taken: Mapping[str, int]) -> None:
+        """Writing ``taken`` failed."""
+        for kind, size_bytes in taken.items():
+            self._unwritten[kind] = self._unwritten.get(kind, 0) + size_bytes
+
+    @property
+    def unwritten(self) -> Mapping[str, int]:
+        """What is not in the ledger yet."""
+        return self._unwritten
 
     def document(self) -> dict[str, int]:
-        """The counts as ``pull --json`` prints them."""
-        return {"metadata": self.metadata, "coordinator": self.coordinator, "peers": self.peers}
+        """What was received, as ``pull --json`` prints it."""
+        kinds = self._all
+        return {
+            "metadata": kinds["metadata"],
+            "coordinator": kinds["coordinator"],
+            "mirror": kinds["mirror"],
+            "peers": kinds["peers_in"],
+        }

@@ -37,6 +37,7 @@ class Bridge(FetcherInterface):
         self._stopped = False
         self._cut_off: set[AsyncGenerator[bytes, None]] = set()
         self.failure: EdgeError | None = None
+        self.absence: AbsentError | None = None
 
     def stop(self) -> None:
         """Let the thread end at once."""
@@ -60,6 +61,7 @@ class Bridge(FetcherInterface):
             while (block := self._wait(stream)) is not None:
                 yield block
         except AbsentError as error:
+            self.absence = error
             raise DownloadHTTPError(url, 404) from error
         except EdgeError as error:
             self.failure = error

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from tuf.api.exceptions import DownloadError, RepositoryError
+from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
 
 from edge_node.cache.artifacts import ArtifactCache
 from edge_node.cache.store import CacheStore
-from edge_node.errors import SourceError, TrustError
+from edge_node.errors import AbsentError, SourceError, TrustError
 from edge_node.identity.anchor import Anchor
 from edge_node.trust.bridge import Bridge, SignedOrigin
 from edge_node.trust.catalogue import (
@@ -71,8 +71,11 @@ class CatalogueFeed:
         cache: ArtifactCache,
         lock: Lock,
         clock: Clock,
+        mirrors: Sequence[SignedOrigin] = (),
     ) -> None:
-        """Args: folder: for TUF metadata; root: the metadata from which trust starts; lock: held while refreshing."""
+        """Args: folder: for TUF metadata; root: the metadata from which trust starts; lock: held while refreshing;
+        mirrors: asked where no origin answers.
+        """
         self._origins = origins
         self._folder = folder
         self._root = root
@@ -81,6 +84,7 @@ class CatalogueFeed:
         self._cache = cache
         self._lock = lock
         self._clock = clock
+        self._mirrors = mirrors
 
     async def refresh(self) -> Snapshot:
         """Verify the coordinator's present state and take it into the record.
@@ -101,6 +105,10 @@ class CatalogueFeed:
                         await self._store.add_event(error.code, "", error.message(), self._clock())
                     if refused or number == 0 or isinstance(failure, SourceError):
                         failure = error
+            if isinstance(failure, SourceError):
+                for mirror in self._mirrors:
+                    with suppress(SourceError, TrustError, ProtocolError):  # an outdated mirror is no attack
+                        return await self._refresh_from(mirror)
         raise failure
 
     async def newest(self) -> Snapshot:
@@ -259,6 +267,8 @@ class _Lookup:
             raise self._failure
         try:
             found = _translated(self._bridge, lambda: self._repository.release(disease, name))
+        except AbsentError:  # a stick need not hold every release
+            raise
         except SourceError as error:
             self._failure = error
             raise
@@ -272,6 +282,8 @@ def _translated(bridge: Bridge, work: Callable[[], T]) -> T:
         with refusing():
             return work()
     except DownloadError as error:
+        if isinstance(error, DownloadHTTPError) and bridge.absence is not None:
+            raise bridge.absence from error
         raise bridge.failure or SourceError("edge.metadata_missing", path=str(error)[:80]) from error
     except RepositoryError as error:
         raise TrustError("trust.malformed", detail=type(error).__name__) from error

@@ -10,7 +10,7 @@ from edge_node.ui.values import DiseasePage, Finding, Lines, Score
 
 def finding(document: Mapping[str, Any]) -> Finding:
     """One element of ``results`` of ``recognise --json``."""
-    release, diagnosis = document["release"], document["diagnosis"]
+    release, diagnosis, later = document["release"], document["diagnosis"], document.get("instead_of")
     in_set = set(document["prediction_set"])
     return Finding(
         disease=document["disease"],
@@ -26,6 +26,7 @@ def finding(document: Mapping[str, Any]) -> Finding:
         knowledge_version=diagnosis["kb_version"],
         milliseconds=float(document["timing_ms"]["total"]),
         document=document,
+        instead_of=None if later is None else later["release"],
     )
 
 

@@ -9,37 +9,34 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_node.ui import dicom
 from edge_node.ui.values import Folder, Photo, Raster
+from protocols.dicom import is_dicom
 from protocols.imaging import (
     DECODING_ERRORS,
     TURNS,
     ImageError,
     InputSpec,
-    open_image,
     orientation,
     oriented_size,
     to_rgb,
 )
+from protocols.pictures import open_picture
 
-SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", *dicom.SUFFIXES)
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".dcm", ".dicom")
 _SHOWN_PX = 900  # the longer side of the copy on the screen
 _MOST_FILES = 2000
 _QUALITY = 95
 
 
-def load(path: Path, converted: Path) -> Photo:
-    """Open a picture; DICOM is turned into a picture file in the folder ``converted`` first.
+def load(path: Path) -> Photo:
+    """Open a picture.
 
     Raises:
-        MedMeshError: ``image.*``, or ``ui.dicom_*``.
+        ImageError: ``image.*``.
         OSError: it cannot be read.
     """
-    notes: tuple[str, ...] = ()
-    if dicom.is_dicom(path):
-        path = dicom.convert(path, converted)
-        notes = ("dicom",)
-    with open_image(path) as image:
+    notes = ("dicom",) if is_dicom(path) else ()
+    with open_picture(path) as image:
         width, height = oriented_size(image)
         turn = orientation(image)
         raw_width, raw_height = image.size
@@ -82,11 +79,19 @@ def list_folder(path: Path) -> Folder:
             continue
         if item.is_dir():
             folders.append(item.name)
-        elif item.suffix.lower() in SUFFIXES:
+        elif item.suffix.lower() in SUFFIXES or (not item.suffix and _is_dicom(item)):
             files.append(item.name)
     folders.sort(key=str.casefold)
     files.sort(key=str.casefold)
     return Folder(path, tuple(folders[:_MOST_FILES]), tuple(files[:_MOST_FILES]), len(files) > _MOST_FILES)
+
+
+def _is_dicom(path: Path) -> bool:
+    """Discs of pictures name them without an ending."""
+    try:
+        return is_dicom(path)
+    except OSError:
+        return False
 
 
 def usual_folder() -> Path:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Protocol
 
 from edge_node.ui.values import (
+    Answers,
     Card,
     DeviceReport,
     DiseasePage,
     Finding,
     Folder,
     Heat,
+    Kept,
     KnowledgeHit,
     Membership,
     Neighbour,
@@ -116,7 +118,7 @@ class Recognition(Protocol):
         """What the model would see."""
         ...
 
-    async def recognise(self, photo: Photo, crop: Box | None, disease: str | None, model: str | None) -> list[Finding]:
+    async def recognise(self, photo: Photo, crop: Box | None, disease: str | None, model: str | None) -> Answers:
         """Answers of one disease's model, or (None) of every model on this device.
 
         Raises:
@@ -128,8 +130,11 @@ class Recognition(Protocol):
 class CropSuggestion(Protocol):
     """Where the interesting part of a picture is."""
 
-    async def suggest(self, photo: Photo) -> Box | None:
-        """A region within the picture; None: nothing better than all of it."""
+    async def suggest(self, photo: Photo, disease: str | None, model: str | None) -> Box | None:
+        """A region within the picture where that model finds what it knows, or (None) any plain rectangle.
+
+        None: nothing better than all of it.
+        """
         ...
 
 
@@ -160,8 +165,8 @@ class Knowledge(Protocol):
 class History(Protocol):
     """Results kept on this device, and the clinician's word on them."""
 
-    async def record(self, photo: Photo, crop: Box | None, finding: Finding) -> str:
-        """Keep a result; returns its id."""
+    async def record(self, photo: Photo, crop: Box | None, finding: Finding) -> Kept:
+        """Keep a result."""
         ...
 
     async def find(self, limit: int) -> list[PastCase]:
@@ -213,6 +218,18 @@ class Device(Protocol):
 
         Raises:
             MedMeshError: not now; everything stays as it was.
+        """
+        ...
+
+    async def pin(self, disease: str, model: str, *, pinned: bool) -> None:
+        """Keep a model even when space runs short, or no longer."""
+        ...
+
+    async def readmit(self, release: str) -> None:
+        """Let a release that was set aside run again.
+
+        Raises:
+            MedMeshError: it was not.
         """
         ...
 

@@ -47,7 +47,7 @@ async def show(home: Path, language: Language, *, forced: bool) -> None:
 
     from edge_node.ui.presenter.presenter import Presenter
     from edge_node.ui.screens.app import MedMeshApp
-    from edge_node.ui.wiring import services
+    from edge_node.ui.wiring.start import services
     from edge_node.ui.worker import Worker
 
     worker = Worker()

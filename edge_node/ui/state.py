@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from edge_node.ui.values import (
+    Answers,
     Card,
     DeviceReport,
     DiseasePage,
@@ -80,6 +81,7 @@ class PhotoState:
         disease: what is looked for; None: every disease with a model on this device.
         box: the chosen region in the picture's own pixels.
         suggested: the region proposed by the device; None: none.
+        suggesting: whether it is still looked for.
         purpose: what a chosen file is for.
     """
 
@@ -90,6 +92,7 @@ class PhotoState:
     photo: Photo | None = None
     box: Box | None = None
     suggested: Box | None = None
+    suggesting: bool = False
     prepared: Prepared | None = None
     camera_on: bool = False
     frame: Raster | None = None
@@ -108,6 +111,7 @@ class ResultState:
     heat: Heat | None = None
     explaining: bool = False
     confirmed: str | None = None
+    key_in_file: bool = False  # this was the first result kept, and its key lies in a file
     reference: str = ""
     sheet: Path | None = None
 
@@ -167,7 +171,7 @@ class AppState:
     join: JoinState = JoinState()
     photo: PhotoState = PhotoState()
     result: ResultState = ResultState()
-    screening: tuple[Finding, ...] = ()
+    screening: Answers = field(default_factory=Answers)
     browser: BrowserState = BrowserState()
     history: HistoryState = HistoryState()
     device: DeviceState = DeviceState()

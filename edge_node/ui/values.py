@@ -201,6 +201,7 @@ class Finding:
     Attributes:
         id: the result's own identifier in the history; empty until it is kept.
         coverage: stated probability that the prediction set holds the right label.
+        instead_of: the later release that failed on this device and for which this one stands in; None: there is none.
         pages: knowledge base entries of the labels to read up on.
         document: the result as ``recognise --json`` prints it, for the history.
     """
@@ -215,6 +216,7 @@ class Finding:
     knowledge_version: str | None
     milliseconds: float
     document: Mapping[str, Any]
+    instead_of: str | None = None
     id: str = ""
 
     @property
@@ -226,6 +228,22 @@ class Finding:
     def prediction_set(self) -> tuple[Score, ...]:
         """The labels that cannot be excluded."""
         return tuple(score for score in self.scores if score.in_set)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the models say about one picture. ``set_aside``: why some that were asked have no answer."""
+
+    findings: tuple[Finding, ...] = ()
+    set_aside: tuple[MedMeshError, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A result in the history. ``key_in_file``: it is the first, and its key lies in a file beside it."""
+
+    id: str
+    key_in_file: bool = False
 
 
 @dataclass(frozen=True)
@@ -282,6 +300,31 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """A model on this device. ``pinned``: it is kept even when space runs short."""
+
+    disease: str
+    model: str
+    version: int
+    size_bytes: int
+    pinned: bool = False
+
+    @property
+    def release(self) -> str:
+        """``model@version``."""
+        return f"{self.model}@{self.version}"
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A release that failed on this device and does not run here any more."""
+
+    disease: str
+    release: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class DeviceReport:
     """What this device is and holds.
 
@@ -289,6 +332,8 @@ class DeviceReport:
         waiting: results not yet at the coordinator; None: not known.
         bytes_received: since the app was started, by source.
         knowledge_version: of the replica; None: no replica.
+        quota_mb: most that models may take up, megabytes; 0: no quota.
+        key_in_file: whether the key of the history lies in a file beside it.
     """
 
     version: str
@@ -298,6 +343,9 @@ class DeviceReport:
     bytes_free: int
     bytes_received: Mapping[str, int]
     knowledge_version: str | None
-    installed: tuple[tuple[str, str, int], ...] = ()  # disease, release, bytes
+    stored: tuple[Stored, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
     problems: tuple[str, ...] = ()
     waiting: int | None = None
+    quota_mb: int = 0
+    key_in_file: bool = False

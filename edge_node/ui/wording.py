@@ -62,6 +62,10 @@ _REMEDIES = {
     "image.crop_outside": mark("Tap Whole picture and mark the region again."),
     "edge.identity_damaged": mark("Ask for a new invite and join again; models on this device stay."),
     "file.not_found": mark("Choose another file."),
+    **dict.fromkeys(
+        ("worker.model_crashed", "worker.model_timed_out", "worker.model_memory", "worker.release_quarantined"),
+        mark("Tap Device, then Update now, for a newer version; there you can also let this one run again."),
+    ),
 }
 
 
@@ -113,6 +117,25 @@ OUTCOMES: dict[Outcome, str] = {
 def reasons(finding: Finding, words: Texts) -> list[str]:
     """Why it is not a plain answer, one sentence each."""
     return [words.t(_REASONS[reason]) for reason in finding.reasons]
+
+
+def stand_in(finding: Finding, words: Texts) -> str | None:
+    """Which release answered instead of which; None where it is the one that was asked."""
+    if finding.instead_of is None:
+        return None
+    return words.t(
+        "{later} failed on this device and was set aside. The version before it, {used}, answered.",
+        later=finding.instead_of,
+        used=finding.release,
+    )
+
+
+def key_file(words: Texts) -> str:
+    """The warning about a key beside what it opens."""
+    return words.t(
+        "The key to the results kept here lies in a file on this disk: whoever copies the disk can read them. "
+        "Encrypt the disk."
+    )
 
 
 def answers(finding: Finding) -> bool:
@@ -199,6 +222,11 @@ def size_text(size_bytes: int) -> str:
             break
         value, unit = value / _STEP, larger
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def limit_text(figure: int, unit: str, words: Texts) -> str:
+    """A limit for people; 0 is none."""
+    return f"{figure:,} {unit}" if figure else words.t("No limit")
 
 
 def duration(seconds: float, words: Texts) -> str:

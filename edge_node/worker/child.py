@@ -92,8 +92,7 @@ class _Child:
         if header["do"] == "golden":
             described, body = pack([golden_scores(releases[0], Path(header["strip"]).read_bytes(), runner)])
             return Frame({"done": [], "arrays": described}, body)
-        crop, image = wire.requested_crop(request), Path(header["image"])
-        found = Recogniser(runner).recognise(image, releases, crop, explain=header["explain"])
+        found = Recogniser(runner).recognise(wire.requested_picture(request), releases, explain=header["explain"])
         return wire.recognitions_frame(found)
 
     def _announce(self, number: int) -> None:

@@ -13,12 +13,13 @@ from typing import NoReturn, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_node.recognition.picture import Picture
 from edge_node.recognition.recogniser import Recognition
 from edge_node.worker import wire
 from edge_node.worker.errors import ModelDiedError, WorkerError
 from edge_node.worker.frames import BrokenFrameError, Frame, unpack
 from edge_node.worker.process import ChildProcess, Death, DiedError
-from protocols.imaging import Box, ImageError, InputSpec
+from protocols.imaging import ImageError, InputSpec
 from protocols.manifest import ReleaseManifest
 
 # -P: what lies in the folder in which the program was started must not be imported.
@@ -94,7 +95,7 @@ class WorkerModels:
         return child.pid if child is not None and child.is_alive else None
 
     def recognise(
-        self, image: Path, releases: Sequence[ReleaseManifest], crop: Box | None, *, explain: bool = False
+        self, picture: Picture, releases: Sequence[ReleaseManifest], *, explain: bool = False
     ) -> list[Recognition]:
         """As the port says. Models with the same input go into one request, so that a picture is prepared before all of them."""
         groups: dict[InputSpec, list[int]] = {}
@@ -103,16 +104,14 @@ class WorkerModels:
         found: dict[int, Recognition] = {}
         for numbers in groups.values():
             group = [releases[number] for number in numbers]
-            found |= zip(numbers, self._recognise(image, group, crop, explain), strict=True)
+            found |= zip(numbers, self._recognise(picture, group, explain), strict=True)
         return [found[number] for number in range(len(releases))]
 
-    def _recognise(
-        self, image: Path, releases: Sequence[ReleaseManifest], crop: Box | None, explain: bool
-    ) -> list[Recognition]:
-        request = wire.recognise_request(image, crop, explain, releases, self._path_of)
+    def _recognise(self, picture: Picture, releases: Sequence[ReleaseManifest], explain: bool) -> list[Recognition]:
+        request = wire.recognise_request(picture, explain, releases, self._path_of)
         for is_last in (False, True):
             try:
-                return self._ask(request, len(releases), lambda f: wire.read_recognitions(f, image, releases))
+                return self._ask(request, len(releases), lambda f: wire.read_recognitions(f, picture, releases))
             except _Interrupted as stop:
                 if stop.running is not None:
                     self._blame(releases[stop.running], stop.death)

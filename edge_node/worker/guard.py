@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ from edge_node.cache.quarantine import Quarantine, refusal
 from edge_node.cache.store import Quarantined
 from edge_node.errors import EdgeError
 from edge_node.recognition.explain import ExplanationFiles
+from edge_node.recognition.picture import Picture
 from edge_node.recognition.service import Findings, RecognitionService
 from edge_node.worker.errors import ModelDiedError
-from protocols.imaging import Box
 from protocols.manifest import ReleaseManifest
 
 
@@ -27,18 +26,28 @@ class GuardedFindings(Findings):
     quarantined: list[EdgeError] = field(default_factory=list)
 
 
+async def _nobody_cares(_: Collection[tuple[str, str, int]]) -> None:
+    return None
+
+
 class GuardedRecognition:
     """``RecognitionService`` around which releases in quarantine are left out. Each result gets a key ``instead_of``."""
 
-    def __init__(self, service: RecognitionService, quarantine: Quarantine) -> None:
+    def __init__(
+        self,
+        service: RecognitionService,
+        quarantine: Quarantine,
+        used: Callable[[Collection[tuple[str, str, int]]], Awaitable[None]] = _nobody_cares,
+    ) -> None:
+        """Args: used: told which releases, (disease, model, version), recognised something."""
         self._service = service
         self._quarantine = quarantine
+        self._used = used
 
     async def recognise(
         self,
-        images: Sequence[Path],
+        pictures: Sequence[Picture],
         releases: Sequence[ReleaseManifest],
-        crop: Box | None,
         case: str | None,
         explain: ExplanationFiles | None = None,
     ) -> GuardedFindings:
@@ -52,19 +61,18 @@ class GuardedRecognition:
         running, refused = await self._admitted(releases)
         while True:
             try:
-                findings = await self._service.recognise(images, running, crop, case, explain)
+                findings = await self._service.recognise(pictures, running, case, explain)
             except ModelDiedError as died:
                 running = await self._without(running, died, refused)
             else:
                 break
+        await self._used({(r.disease, r.model, r.version) for r in running})
         marks = await self._quarantine.marks()
         for result in findings.results:
             result["instead_of"] = _instead_of(result, marks)
         return GuardedFindings(**{f.name: getattr(findings, f.name) for f in fields(Findings)}, quarantined=refused)
 
-    async def heat(
-        self, image: Path, release: ReleaseManifest, crop: Box | None
-    ) -> dict[str, NDArray[np.float32]] | None:
+    async def heat(self, picture: Picture, release: ReleaseManifest) -> dict[str, NDArray[np.float32]] | None:
         """As the service; a release that dies over it goes into quarantine.
 
         Raises:
@@ -73,7 +81,7 @@ class GuardedRecognition:
         """
         (admitted,), _ = await self._admitted([release])
         try:
-            return await self._service.heat(image, admitted, crop)
+            return await self._service.heat(picture, admitted)
         except ModelDiedError as died:
             await self._quarantine.add(died.manifest, died)
             raise

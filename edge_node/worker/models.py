@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_node.recognition.picture import Picture
 from edge_node.recognition.recogniser import ExplainingRunner, Recogniser, Recognition
-from protocols.imaging import Box
 from protocols.manifest import ReleaseManifest
 from protocols.selftest import golden_scores
 
@@ -19,7 +20,7 @@ class Models(Protocol):
     """Runs installed releases. Blocking, from any thread."""
 
     def recognise(
-        self, image: Path, releases: Sequence[ReleaseManifest], crop: Box | None, *, explain: bool = False
+        self, picture: Picture, releases: Sequence[ReleaseManifest], *, explain: bool = False
     ) -> list[Recognition]:
         """One recognition for each release, in their order; with evidence if ``explain``.
 
@@ -45,21 +46,24 @@ class Models(Protocol):
 
 
 class LocalModels:
-    """Runs models within this process: a model that crashes ends the program."""
+    """Runs models within this process, one at a time: a model that crashes ends the program."""
 
     def __init__(self, runner: ExplainingRunner) -> None:
         self._runner = runner
         self._recogniser = Recogniser(runner)
+        self._turn = Lock()  # an interpreter holds the tensors of one run
 
     def recognise(
-        self, image: Path, releases: Sequence[ReleaseManifest], crop: Box | None, *, explain: bool = False
+        self, picture: Picture, releases: Sequence[ReleaseManifest], *, explain: bool = False
     ) -> list[Recognition]:
         """As the port says."""
-        return self._recogniser.recognise(image, releases, crop, explain=explain)
+        with self._turn:
+            return self._recogniser.recognise(picture, releases, explain=explain)
 
     def golden_scores(self, manifest: ReleaseManifest, strip: Path) -> NDArray[np.float64]:
         """As the port says."""
-        return golden_scores(manifest, strip.read_bytes(), self._runner)
+        with self._turn:
+            return golden_scores(manifest, strip.read_bytes(), self._runner)
 
     def warm_up(self) -> None:
         """Nothing to start."""

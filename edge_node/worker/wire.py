@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from numpy.typing import NDArray
 
+from edge_node.recognition.picture import Picture
 from edge_node.recognition.recogniser import Recognition
 from edge_node.worker.frames import BrokenFrameError, Frame, pack, unpack
 from protocols.errors import MedMeshError, ProtocolError, table
@@ -21,11 +22,10 @@ _MAX_TEXT = 200
 
 
 def recognise_request(
-    image: Path, crop: Box | None, explain: bool, releases: Sequence[ReleaseManifest], path_of: Callable[[str], Path]
+    picture: Picture, explain: bool, releases: Sequence[ReleaseManifest], path_of: Callable[[str], Path]
 ) -> Frame:
     """Ask for the recognitions of one picture; the releases have the same input."""
-    region = None if crop is None else [crop.x, crop.y, crop.width, crop.height]
-    asked = {"do": "recognise", "image": str(image.absolute()), "crop": region, "explain": explain}
+    asked = {"do": "recognise", "picture": _picture_document(picture), "explain": explain}
     return _with_releases(asked, releases, path_of)
 
 
@@ -49,10 +49,18 @@ def requested_releases(request: Frame) -> list[bytes]:
     return found
 
 
-def requested_crop(request: Frame) -> Box | None:
-    """The region in a request."""
-    crop = request.header["crop"]
-    return None if crop is None else Box(*crop)
+def _picture_document(picture: Picture) -> dict[str, Any]:
+    crop = picture.crop
+    region = None if crop is None else [crop.x, crop.y, crop.width, crop.height]
+    return {"file": str(picture.file.absolute()), "crop": region, "frame": picture.frame}
+
+
+def requested_picture(request: Frame) -> Picture:
+    """The picture in a request."""
+    match request.header["picture"]:
+        case {"file": file, "crop": crop, "frame": frame}:
+            return Picture(Path(file), None if crop is None else Box(*crop), frame)
+    raise BrokenFrameError
 
 
 def recognitions_frame(found: Sequence[Recognition]) -> Frame:
@@ -81,7 +89,7 @@ def recognitions_frame(found: Sequence[Recognition]) -> Frame:
     return Frame({"done": documents, "arrays": described}, body)
 
 
-def read_recognitions(frame: Frame, image: Path, releases: Sequence[ReleaseManifest]) -> list[Recognition]:
+def read_recognitions(frame: Frame, picture: Picture, releases: Sequence[ReleaseManifest]) -> list[Recognition]:
     """Check and take in the answer to ``recognise``.
 
     Raises:
@@ -90,7 +98,7 @@ def read_recognitions(frame: Frame, image: Path, releases: Sequence[ReleaseManif
     arrays = iter(unpack(frame.header.get("arrays"), frame.body))
     try:
         found = [
-            _recognition(document, arrays, image, release)
+            _recognition(document, arrays, picture, release)
             for document, release in zip(frame.header["done"], releases, strict=True)
         ]
     except (KeyError, TypeError, ValueError, StopIteration) as error:
@@ -100,7 +108,7 @@ def read_recognitions(frame: Frame, image: Path, releases: Sequence[ReleaseManif
     return found
 
 
-def _recognition(document: Any, arrays: Any, image: Path, release: ReleaseManifest) -> Recognition:
+def _recognition(document: Any, arrays: Any, picture: Picture, release: ReleaseManifest) -> Recognition:
     count = len(release.labels)
     scores = next(arrays)
     in_set, outcome, reasons = tuple(document["in_set"]), document["outcome"], tuple(document["reasons"])
@@ -113,7 +121,7 @@ def _recognition(document: Any, arrays: Any, image: Path, release: ReleaseManife
         evidence = Evidence(next(arrays), next(arrays))
         _require(evidence.grid.ndim == 3 and evidence.grid.shape[2] == count and evidence.bias.shape == (count,))
     return Recognition(
-        image=image,
+        picture=picture,
         sha256=str(document["sha256"])[:64],
         manifest=release,
         answer=Answer(scores, in_set, outcome, reasons, novelty),

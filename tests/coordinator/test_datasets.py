@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,6 +15,8 @@ from coordinator.bootstrap import Coordinator, initialise, open_coordinator
 from coordinator.config import Config
 from coordinator.errors import CoordinatorError
 from coordinator.intake.datasets import Datasets, ImportOptions
+from coordinator.store.blobs import FolderBlobs
+from coordinator.training import oof
 from disease_kb.seeding import open_or_build
 from tests.support.engine import InlineEngine
 from tests.support.pictures import noise, write_set
@@ -166,6 +169,31 @@ async def test_removing_a_group_takes_its_images(coordinator: Coordinator, tmp_p
     with pytest.raises(CoordinatorError) as caught:
         await datasets.remove("malaria", "patient-0-1")
     assert caught.value.code == "dataset.unknown_group"
+
+
+async def test_what_cross_validation_said_of_removed_images_goes_with_them(
+    coordinator: Coordinator, tmp_path: Path
+) -> None:
+    await add(coordinator, write_set(tmp_path / "set", 6, groups=3))
+    await add(coordinator, write_set(tmp_path / "other", 6, first_seed=50, groups=3), name="other")
+    await add(coordinator, write_set(tmp_path / "again", 6, groups=3), name="again")
+    datasets = Datasets(coordinator.database, coordinator.home, InlineEngine())
+    blobs = FolderBlobs(coordinator.home.out_of_fold)
+
+    async def keep(name: str) -> str:
+        images = await datasets.samples(name)
+        truth = np.arange(len(images)) % 2
+        groups, logits = np.array([s.group for s in images]), np.ones((1, len(images), 2), np.float32)
+        return str(oof.keep(blobs, [s.sha256 for s in images], groups, truth, logits)["sha256"])
+
+    mine, others = await keep("malaria"), await keep("other")
+    damaged = blobs.put(b"not an archive")
+    await datasets.remove("malaria", "patient-0-1")
+    assert blobs.has(mine), "all its images are in another data set too"
+    await datasets.remove("again", "patient-0-1")
+    assert not blobs.has(mine) and not blobs.has(damaged) and blobs.has(others)
+    await datasets.remove("other", None)
+    assert not [p for p in coordinator.home.out_of_fold.rglob("*") if p.is_file()]
 
 
 async def test_labelling_by_hand(coordinator: Coordinator, tmp_path: Path) -> None:

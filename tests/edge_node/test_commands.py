@@ -159,11 +159,15 @@ def test_a_killed_pull_leaves_the_old_release_or_the_new_and_is_continued(
 ) -> None:
     edge(joined, "pull", "malaria")
     coordinator.simulator.publish(make_release(version=2, padding=PADDING))
-    coordinator.pause_s = 0.002
+    padding = f"/v1/artifacts/{make_release(padding=PADDING).manifest.artifacts[-1].sha256}"
+    coordinator.pause_s = 0.004
     chance = random.Random(5)
-    for _ in range(12):
+    for _ in range(8):
+        before = len(coordinator.requests)
         process = _start(joined, "pull", "malaria")
-        time.sleep(0.25 + chance.random() * 0.6)
+        while process.poll() is None and not any(path == padding for path, _ in coordinator.requests[before:]):
+            time.sleep(0.01)
+        time.sleep(chance.random() * 0.25)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         cached = edge(joined, "cache", "list").json["releases"]
@@ -172,7 +176,6 @@ def test_a_killed_pull_leaves_the_old_release_or_the_new_and_is_continued(
         assert edge(joined, "recognise", str(red), "--all").json["results"][0]["outcome"] == "recognised"
     coordinator.pause_s = 0.0
     assert edge(joined, "pull", "malaria").json["release"] == "malaria@2"
-    padding = f"/v1/artifacts/{make_release(padding=PADDING).manifest.artifacts[-1].sha256}"
     assert any(path == padding and asked for path, asked in coordinator.requests), "nothing was continued"
 
 

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from protocols.discovery import MAX_CANDIDATES, Announcement, Candidates, from_txt, to_txt
 from protocols.errors import ProtocolError
 from protocols.invite import Invite
-from protocols.messages import MAX_MESSAGE_BYTES, CatalogueNotice, Hello, Receipt, decode, encode
+from protocols.messages import (
+    MAX_MESSAGE_BYTES,
+    MAX_PEERS,
+    CatalogueNotice,
+    Hello,
+    Listening,
+    Message,
+    Neighbours,
+    Receipt,
+    decode,
+    encode,
+)
 
 
 def test_invite_survives_copying_with_line_breaks() -> None:
@@ -35,9 +46,12 @@ def test_any_text_is_refused_as_invite(text: str) -> None:
         CatalogueNotice(12),
         CatalogueNotice(12, ("medmesh.results/1",)),
         Receipt("0123456789abcdef"),
+        Hello("medmesh-edge/0.1", listening=Listening(("192.168.1.7", "fd00::7"), 40123)),
+        Neighbours(()),
+        Neighbours((("192.168.1.7", 40123), ("fd00::7", 1))),
     ],
 )
-def test_message_survives_the_wire(message: Hello | CatalogueNotice | Receipt) -> None:
+def test_message_survives_the_wire(message: Message) -> None:
     assert decode(encode(message)) == message
 
 
@@ -48,6 +62,25 @@ def test_a_notice_of_an_older_coordinator_accepts_nothing_and_one_for_older_node
             assert serial == 3
         case other:
             raise AssertionError(other)
+
+
+def test_an_older_coordinator_reads_the_greeting_of_a_node_that_serves_peers() -> None:
+    match json.loads(encode(Hello("x", listening=Listening(("10.0.0.1",), 4000)))):  # as version 0.1.0 reads it
+        case {"type": "hello", "program": str(), "wire_version": int(version)}:
+            assert version == 1
+        case other:
+            raise AssertionError(other)
+
+
+def test_the_longest_list_of_neighbours_fits_a_message() -> None:
+    longest = ("fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 65535)
+    message = Neighbours((longest,) * MAX_PEERS)
+    assert len(encode(message)) < MAX_MESSAGE_BYTES
+    assert decode(encode(message)) == message
+
+
+def _hello(peer: object) -> str:
+    return json.dumps({"type": "hello", "program": "x", "wire_version": 1, "peer": peer})
 
 
 @pytest.mark.parametrize(
@@ -62,6 +95,16 @@ def test_a_notice_of_an_older_coordinator_accepts_nothing_and_one_for_older_node
         ('{"type":"catalogue","serial":1,"accepts":["X Y"]}', "message.malformed"),
         ('{"type":"catalogue","serial":1,"accepts":' + json.dumps(["x"] * 17) + "}", "message.malformed"),
         ('{"type":"receipt","batch":"xyz"}', "message.malformed"),
+        (_hello({"addresses": ["clinic.example"], "port": 1}), "message.malformed"),
+        (_hello({"addresses": ["fe80::1%eth0"], "port": 1}), "message.malformed"),
+        (_hello({"addresses": ["10.0.0.1"] * 5, "port": 1}), "message.malformed"),
+        (_hello({"addresses": [], "port": 1}), "message.malformed"),
+        (_hello({"addresses": ["10.0.0.1"], "port": 65536}), "message.malformed"),
+        (_hello({"addresses": ["10.0.0.1"], "port": True}), "message.malformed"),
+        (_hello("10.0.0.1:1"), "message.malformed"),
+        ('{"type":"neighbours","addresses":["10.0.0.1"]}', "message.malformed"),
+        ('{"type":"neighbours","addresses":[["localhost",1]]}', "message.malformed"),
+        ('{"type":"neighbours","addresses":' + json.dumps([["10.0.0.1", 1]] * 65) + "}", "message.malformed"),
         ("[" * 20_000, "message.malformed"),
         ('{"type":"' + "x" * MAX_MESSAGE_BYTES + '"}', "message.malformed"),
     ],

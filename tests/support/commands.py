@@ -28,7 +28,12 @@ class Answer:
 def environment() -> dict[str, str]:
     """As a person's shell, without what would change language or home, and without a real keystore."""
     kept = {k: v for k, v in os.environ.items() if k not in ("MEDMESH_HOME", "PYTHONDONTWRITEBYTECODE")}
-    return kept | {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "MEDMESH_EDGE_HISTORY_KEY": "file"}
+    return kept | {
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "MEDMESH_EDGE_HISTORY_KEY": "file",
+        "MEDMESH_EDGE_INTERFACES": "loopback",
+    }
 
 
 def call(command: str, *arguments: str, home: Path, bin_: Path = BIN) -> Answer:

@@ -28,13 +28,13 @@ async def database(folder: Path, *enrolled: str) -> AsyncIterator[Database]:
         await opened.close()
 
 
-async def enrol(opened: Database, node: str, certificate_sha256: str = "") -> None:
+async def enrol(opened: Database, node: str, certificate_sha256: str = "", site: str | None = None) -> None:
     async with opened.begin() as connection:
         await connection.execute(
             nodes.insert().values(
                 id=node,
                 name=node,
-                site=f"site of {node}",
+                site=f"site of {node}" if site is None else site,
                 groups=[],
                 certificate_sha256=certificate_sha256 or node,
                 public_key="",

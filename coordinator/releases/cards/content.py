@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from coordinator.intake.datasets import FEW_IMAGES, IMBALANCE
-from coordinator.releases.cards import texts
+from coordinator.releases.cards import texts, thresholds
 from coordinator.releases.cards.facts import CardFacts, Version, headline
 from coordinator.reports import sections
 from coordinator.reports.document import (
@@ -255,7 +255,7 @@ def _rungs(facts: CardFacts) -> Section:
 
 def _calibration(facts: CardFacts, figures: Figures | None, scored: Scored | None) -> Section:
     manifest, found = facts.manifest, facts.manifest.calibration
-    thresholds = tuple(
+    by_label = tuple(
         (x.label, f"{t:.4f}", f"{b:+.4f}")
         for x, t, b in zip(manifest.labels, found.thresholds, found.bias, strict=True)
     )
@@ -271,7 +271,8 @@ def _calibration(facts: CardFacts, figures: Figures | None, scored: Scored | Non
     ]
     if figures is not None and scored is not None:
         blocks += sections.calibration(scored, figures, found.coverage)
-    blocks.append(Table((sections.CLASS, Words("threshold", "阈值"), Words("bias", "偏置")), thresholds))
+    blocks.append(Table((sections.CLASS, Words("threshold", "阈值"), Words("bias", "偏置")), by_label))
+    blocks += _found(manifest, thresholds.CALIBRATION)
     if never := [x.label for x, t in zip(manifest.labels, found.thresholds, strict=True) if t >= 1]:
         blocks.append(Alert(texts.never_excluded(never)))
     return Section(Words("Calibration and coverage", "校准与覆盖率"), tuple(blocks))
@@ -307,7 +308,14 @@ def _limits(manifest: ReleaseManifest) -> Section:
             Paragraph(texts.about_novelty(manifest.novelty.inputs)),
             Table((Words("residual", "残差"), Words("limit", "界限")), limits),
         ]
+    blocks += _found(manifest, thresholds.LIMITS)
     return Section(Words("What it refuses to answer", "不作答的情形"), tuple(blocks))
+
+
+def _found(manifest: ReleaseManifest, names: dict[str, Words]) -> list[Block]:
+    """How thresholds were found, as far as the manifest says so."""
+    rows = thresholds.rows(manifest, names)
+    return [Table(thresholds.HEADINGS, rows)] if rows else []
 
 
 def _labels_and_gates(facts: CardFacts) -> Section:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from edge_node.ui.cropping import Handle, dragged, scaled, within
-from edge_node.ui.ports import Services
+from edge_node.ui.ports import CropSuggestion, Services
 from edge_node.ui.presenter.core import Board, Errands, Part
 from edge_node.ui.presenter.joining import Joining
 from edge_node.ui.presenter.results import Results
@@ -67,17 +67,31 @@ class Capture(Part):
     async def _take(self, photo: Photo) -> None:
         self.board.alter("photo", photo=photo, box=photo.whole, suggested=None, prepared=None)
         self.board.go("check")
-        suggested = await self._suggestion(photo)
-        box = suggested or photo.whole
-        self.board.alter("photo", suggested=suggested, box=box)
         self._prepare(at_once=True)
+        if self.services.crops is not None:
+            self.board.alter("photo", suggesting=True)
+            self.errands.start(
+                "suggest",
+                self._suggest(self.services.crops, photo),
+                lambda: self.board.alter("photo", suggesting=False),
+            )
 
-    async def _suggestion(self, photo: Photo) -> Box | None:
-        if self.services.crops is None:
-            return None
-        suggested = await self.services.crops.suggest(photo)
-        box = photo.whole if suggested is None else within(suggested, photo.width, photo.height)
-        return None if box == photo.whole else box
+    async def _suggest(self, crops: CropSuggestion, photo: Photo) -> None:
+        """Take the suggested region, unless the person has chosen another meanwhile."""
+        chosen = self.state.photo
+        found = await crops.suggest(photo, chosen.disease, chosen.model)
+        box = photo.whole if found is None else within(found, photo.width, photo.height)
+        if self.state.photo.photo is not photo or box == photo.whole:
+            return
+        self.board.alter("photo", suggested=box)
+        if self.state.photo.box == photo.whole:
+            self.board.alter("photo", box=box)
+            self._prepare(at_once=True)
+
+    def stop_suggesting(self) -> None:
+        """Leave the region as it is."""
+        self.errands.cancel("suggest")
+        self.board.alter("photo", suggesting=False)
 
     def use(self, box: Box | None) -> None:
         """Take this region; None: the whole picture."""
@@ -123,18 +137,19 @@ class Capture(Part):
         if self.state.photo.photo is None or self.state.photo.recognising:
             return
         self.board.change(failure=None)
+        self.stop_suggesting()  # what is on the screen is what is asked about
         self.board.alter("photo", recognising=True)
         self.errands.start("recognise", self._recognise(), lambda: self.board.alter("photo", recognising=False))
 
     async def _recognise(self) -> None:
         chosen = self.state.photo
         assert chosen.photo is not None
-        findings = await self.services.recognition.recognise(chosen.photo, chosen.box, chosen.disease, chosen.model)
+        answers = await self.services.recognition.recognise(chosen.photo, chosen.box, chosen.disease, chosen.model)
         if chosen.disease is None:
-            self.board.change(screening=tuple(findings))
+            self.board.change(screening=answers)
             self.board.go("screening")
         else:
-            self._results.show(findings[0], chosen.photo, chosen.box, chosen.prepared)
+            self._results.show(answers.findings[0], chosen.photo, chosen.box, chosen.prepared)
 
     def start_camera(self) -> None:
         """Show the camera's picture."""

@@ -31,6 +31,33 @@ class DevicePart(Part):
             self.board.change(shelf=await self.services.library.shelf(ask=False))
             await self._report()
 
+    def set_quota(self, quota_mb: int) -> None:
+        """Choose how much models may take up; 0: no quota."""
+        self.board.change(failure=None)
+        self.errands.start("set", self._set_quota(quota_mb))
+
+    async def _set_quota(self, quota_mb: int) -> None:
+        await self._set("cache_quota_mb", str(quota_mb))
+        await self._report()
+
+    def pin(self, disease: str, model: str, *, pinned: bool) -> None:
+        """Keep a model even when space runs short, or no longer."""
+        self.board.change(failure=None)
+        self.errands.start("pin", self._pin(disease, model, pinned))
+
+    async def _pin(self, disease: str, model: str, pinned: bool) -> None:
+        await self.services.device.pin(disease, model, pinned=pinned)
+        await self._report()
+
+    def readmit(self, release: str) -> None:
+        """Let a release that was set aside run again."""
+        self.board.change(failure=None)
+        self.errands.start("readmit", self._readmit(release))
+
+    async def _readmit(self, release: str) -> None:
+        await self.services.device.readmit(release)
+        await self._report()
+
     def listen(self) -> None:
         """Find out who is on the local network."""
         self.board.alter("device", listening=True, neighbours=None)

@@ -87,6 +87,7 @@ class Presenter:
     def _leave(self) -> None:
         self.errands.cancel("recognise")
         self.board.alter("photo", recognising=False)
+        self.capture.stop_suggesting()
         if self.state.photo.camera_on:
             self.capture.stop_camera()
 

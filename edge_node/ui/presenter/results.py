@@ -42,11 +42,12 @@ class Results(Part):
 
     async def _record(self, finding: Finding, photo: Photo, box: Box | None) -> None:
         assert self.services.history is not None
-        kept = replace(finding, id=await self.services.history.record(photo, box, finding))
+        kept = await self.services.history.record(photo, box, finding)
+        named = replace(finding, id=kept.id)
         if self.state.result.finding == finding:
-            self.board.alter("result", finding=kept)
-        screened = tuple(kept if found == finding else found for found in self.state.screening)
-        self.board.change(screening=screened)
+            self.board.alter("result", finding=named, key_in_file=kept.key_in_file)
+        screened = tuple(named if found == finding else found for found in self.state.screening.findings)
+        self.board.alter("screening", findings=screened)
 
     async def _explain(self, finding: Finding, photo: Photo, box: Box | None) -> None:
         assert self.services.explainer is not None

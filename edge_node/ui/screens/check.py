@@ -44,7 +44,7 @@ class CheckPage(Page):
     def depends(self) -> Any:
         """The photo, and whether a region was suggested; the region itself moves without rebuilding."""
         chosen = self.state.photo
-        return chosen.photo, chosen.suggested, chosen.prepared is None, self.state.language
+        return chosen.photo, chosen.suggested, chosen.suggesting, chosen.prepared is None, self.state.language
 
     def build(self) -> Iterator[Widget]:
         """Picture, preview, hints, buttons."""
@@ -62,7 +62,7 @@ class CheckPage(Page):
             self._hint,
             Touch(words.t("Whole picture"), lambda: capture.use(None), key="check.whole", size=theme.SMALL),
             Touch(
-                words.t("Suggested region"),
+                words.t("Looking for a region …") if chosen.suggesting else words.t("Suggested region"),
                 (lambda: capture.use(chosen.suggested)) if chosen.suggested else None,
                 key="check.suggested",
                 size=theme.SMALL,

@@ -10,9 +10,12 @@ from kivy.uix.widget import Widget
 from edge_node.ui import theme, wording
 from edge_node.ui.screens.page import Page
 from edge_node.ui.screens.widgets.layout import Card, Row
+from edge_node.ui.screens.widgets.limit import Limit
 from edge_node.ui.screens.widgets.text import Text
 from edge_node.ui.screens.widgets.touch import Touch
-from edge_node.ui.values import DeviceReport
+from edge_node.ui.values import DeviceReport, SetAside, Stored
+
+_QUOTAS_MB = (0, 100, 500, 2000)
 
 
 class DevicePage(Page):
@@ -76,19 +79,20 @@ class DevicePage(Page):
         return Card(*parts, join)
 
     def _storage(self, report: DeviceReport) -> Widget:
-        words, shelf = self.words, self.state.shelf
+        words = self.words
         used, free = wording.size_text(report.bytes_stored), wording.size_text(report.bytes_free)
         parts = [
             Text(words.t("Storage"), size=theme.TITLE),
             Text(words.t("Models: {used}; free: {free}", used=used, free=free)),
         ]
-        for disease, release, size in report.installed:
-            name = wording.name_of(shelf.name(disease), words) if shelf else disease
-            parts.append(
-                Text(f"{name}{words.t(' · ')}{release}{words.t(' · ')}{wording.size_text(size)}", size=theme.SMALL)
-            )
-        if len(report.installed) > 1:
+        for model in report.stored:
+            parts += self._stored(model)
+        if len(report.stored) > 1:
             parts.append(Text(words.t("Files that models share are kept once."), size=theme.SMALL))
+        for item in report.set_aside:
+            parts += self._set_aside(item)
+        parts.append(Text(words.t("Space for models, at most")))
+        parts.append(Limit(report.quota_mb, _QUOTAS_MB, "MB", self.presenter.device.set_quota, "device.quota", words))
         version = report.knowledge_version
         parts.append(
             Text(
@@ -100,11 +104,36 @@ class DevicePage(Page):
         parts.append(Text(words.t("Program version {version}", version=report.version), size=theme.SMALL))
         return Card(*parts)
 
+    def _stored(self, model: Stored) -> tuple[Widget, ...]:
+        words, shelf = self.words, self.state.shelf
+        name = wording.name_of(shelf.name(model.disease), words) if shelf else model.disease
+        text = words.t(" · ").join((name, model.release, wording.size_text(model.size_bytes)))
+        pin = Touch(
+            words.t("Always kept: tap to change") if model.pinned else words.t("Keep even when space runs short"),
+            lambda: self.presenter.device.pin(model.disease, model.model, pinned=not model.pinned),
+            key=f"device.pin.{model.disease}.{model.model}",
+            pair=theme.PRIMARY if model.pinned else theme.PLAIN,
+            size=theme.SMALL,
+        )
+        return Text(text, size=theme.SMALL), pin
+
+    def _set_aside(self, item: SetAside) -> tuple[Widget, ...]:
+        words, day = self.words, item.since.astimezone().strftime("%Y-%m-%d")
+        text = words.t("{release} failed on this device on {day} and was set aside.", release=item.release, day=day)
+        again = Touch(
+            words.t("Let it run again"),
+            lambda: self.presenter.device.readmit(item.release),
+            key=f"device.readmit.{item.release}",
+            size=theme.SMALL,
+        )
+        return Text(text, size=theme.SMALL, ink=theme.DANGER.ground), again
+
     def _traffic(self, report: DeviceReport) -> Widget:
         words = self.words
         names = {
             "metadata": words.t("lists"),
             "coordinator": words.t("from the coordinator"),
+            "mirror": words.t("from mirrors"),
             "peers": words.t("from other nodes"),
         }
         parts = [Text(words.t("Received since the start"), size=theme.TITLE)]
@@ -116,6 +145,8 @@ class DevicePage(Page):
             parts.append(
                 Text(words.n("{count} result waits to be sent", "{count} results wait to be sent", report.waiting))
             )
+        if report.key_in_file:
+            parts.append(Text(wording.key_file(words), size=theme.SMALL))
         return Card(*parts)
 
     def _neighbours(self) -> Iterator[Widget]:

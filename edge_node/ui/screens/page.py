@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
 from kivy.metrics import dp
 from kivy.uix.boxlayout import BoxLayout
-from kivy.uix.widget import Widget
+from kivy.uix.widget import Widget, WidgetMetaclass
 
 from edge_node.ui import theme
 from edge_node.ui.presenter.presenter import Presenter
@@ -19,7 +20,11 @@ from edge_node.ui.texts import Texts, texts
 _NOTHING = object()
 
 
-class Page(BoxLayout):
+class _AbstractWidget(WidgetMetaclass, ABCMeta):
+    """Lets a widget have abstract methods."""
+
+
+class Page(BoxLayout, metaclass=_AbstractWidget):
     """A screen. Subclasses say what they depend on and yield widgets; they never keep state of their own."""
 
     widest = theme.COLUMN
@@ -58,9 +63,9 @@ class Page(BoxLayout):
         """The user's language."""
         return texts(self.state.language)
 
+    @abstractmethod
     def title(self) -> str:
         """What stands in the bar above."""
-        raise NotImplementedError
 
     def head(self) -> Iterator[Widget]:
         """What stays above the column; made once."""
@@ -70,13 +75,13 @@ class Page(BoxLayout):
         """What stays below the column; made once."""
         return iter(())
 
+    @abstractmethod
     def depends(self) -> Any:
         """The part of the state that the column shows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def build(self) -> Iterator[Widget | Inside]:
         """The column, from top to bottom."""
-        raise NotImplementedError
 
     def update(self) -> None:
         """Small changes that need no rebuilding."""

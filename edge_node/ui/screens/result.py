@@ -40,7 +40,8 @@ class ResultPage(Page):
         """Everything but the reference being typed."""
         result = self.state.result
         key = None if result.finding is None else (result.finding.document, result.finding.id)
-        return key, result.prepared, result.heat, result.explaining, result.confirmed, result.sheet, self.state.language
+        shown = (result.prepared, result.heat, result.explaining)
+        return key, shown, result.confirmed, result.key_in_file, result.sheet, self.state.language
 
     def build(self) -> Iterator[Widget | Inside]:
         """Verdict, what to do, scores, picture, the clinician's word."""
@@ -51,6 +52,7 @@ class ResultPage(Page):
         verdict = VerdictCard(wording.verdict(finding, self.words), wording.reasons(finding, self.words))
         if not self.wide:
             yield verdict
+            yield from self._stand_in(finding)
             yield from self._aid(finding)
             yield from self._scores(finding)
             yield from self._evidence()
@@ -59,10 +61,14 @@ class ResultPage(Page):
             return
         left, right = Column(verdict), Column(size_hint_x=0.7)
         yield Row(left, right)
-        for widget in chain(self._aid(finding), self._scores(finding), self._word(finding)):
+        for widget in chain(self._stand_in(finding), self._aid(finding), self._scores(finding), self._word(finding)):
             yield widget if isinstance(widget, tuple) else (left, widget)
         for widget in chain(self._evidence(), self._next()):
             yield right, widget
+
+    def _stand_in(self, finding: Finding) -> Iterator[Widget]:
+        if note := wording.stand_in(finding, self.words):
+            yield self.note(note, warning=True)
 
     def _aid(self, finding: Finding) -> Iterator[Widget | Inside]:
         if not wording.answers(finding):
@@ -148,6 +154,8 @@ class ResultPage(Page):
                 size=theme.SMALL,
             )
         )
+        if result.key_in_file:
+            yield self.note(wording.key_file(words), warning=True)
         if finding.id:
             self._field = Field(
                 words.t("Your case reference (stays here)"),

@@ -30,8 +30,10 @@ class ScreeningPage(Page):
     def build(self) -> Iterator[Widget]:
         """Advice, then the cards."""
         yield self.note(self.words.t("Each model was asked by itself. A model for another kind of picture says so."))
+        for failure in self.state.screening.set_aside:
+            yield self.note("\n".join(wording.failure(failure, self.words)), warning=True)
         order = {"recognised": 0, "unsure": 1, "poor_quality": 2, "not_this_kind_of_image": 3}
-        for finding in sorted(self.state.screening, key=lambda f: order[f.outcome]):
+        for finding in sorted(self.state.screening.findings, key=lambda f: order[f.outcome]):
             yield self._card(finding)
 
     def _card(self, finding: Finding) -> Widget:
@@ -40,6 +42,8 @@ class ScreeningPage(Page):
         pair = theme.TONES[verdict.tone]
         name = wording.name_of(shelf.name(finding.disease), words) if shelf else finding.disease
         said = Column(Text(name, size=theme.TITLE), Text(verdict.heading, ink=pair.ground), gap=4)
+        if note := wording.stand_in(finding, words):
+            said.add_widget(Text(note, size=theme.SMALL))
         read = Touch(
             words.t("See this answer"),
             lambda: self.presenter.results.show_screened(finding),

@@ -10,10 +10,17 @@ from kivy.uix.widget import Widget
 from edge_node.ui import theme
 from edge_node.ui.screens.page import Page
 from edge_node.ui.screens.widgets.layout import Card, Row
+from edge_node.ui.screens.widgets.limit import Limit
 from edge_node.ui.screens.widgets.text import Text
 from edge_node.ui.screens.widgets.touch import Touch
+from edge_node.ui.texts import mark
 
 _THREADS = ("1", "2", "4")
+_LIMITS: tuple[tuple[str, str, str, tuple[int, ...]], ...] = (  # setting, title, unit, choices
+    ("wan_kbps", mark("Speed from the coordinator, at most"), "kbit/s", (0, 64, 256, 1024)),
+    ("lan_kbps", mark("Speed to and from other nodes, at most"), "kbit/s", (0, 1000, 4000, 16_000)),
+    ("monthly_mb", mark("Data from the coordinator in a month, at most"), "MB", (0, 100, 500, 2000)),
+)
 
 
 class SettingsPage(Page):
@@ -47,17 +54,31 @@ class SettingsPage(Page):
         yield self._pin()
         values = dict(self.state.device.settings)
         if "auto_update" in values:
-            on = values["auto_update"] == "true"
-            yield Card(
-                Text(words.t("New versions of models in use"), size=theme.TITLE),
-                Text(words.t("The background service fetches them by itself when this is on."), size=theme.SMALL),
-                Touch(
-                    words.t("On: tap to switch off") if on else words.t("Off: tap to switch on"),
-                    lambda: presenter.device.set("auto_update", "false" if on else "true"),
-                    key="settings.auto_update",
-                    pair=theme.PRIMARY if on else theme.PLAIN,
-                ),
+            yield self._switch(
+                "auto_update",
+                words.t("New versions of models in use"),
+                words.t("The background service fetches them by itself when this is on."),
             )
+        if "metered" in values:
+            yield self._switch(
+                "metered",
+                words.t("The line costs by the byte"),
+                words.t("When this is on, nothing big is fetched unless you ask for it."),
+            )
+        for key, title, unit, choices in _LIMITS:
+            if key in values:
+                now = round(float(values[key]))
+                yield Card(
+                    Text(words.t(title), size=theme.TITLE),
+                    Limit(
+                        now,
+                        choices,
+                        unit,
+                        lambda n, key=key: presenter.device.set(key, str(n)),
+                        f"settings.{key}",
+                        words,
+                    ),
+                )
         if "threads" in values:
             yield Card(
                 Text(words.t("Processor cores for one picture"), size=theme.TITLE),
@@ -74,6 +95,19 @@ class SettingsPage(Page):
                     )
                 ),
             )
+
+    def _switch(self, key: str, title: str, text: str) -> Widget:
+        words, on = self.words, dict(self.state.device.settings)[key] == "true"
+        return Card(
+            Text(title, size=theme.TITLE),
+            Text(text, size=theme.SMALL),
+            Touch(
+                words.t("On: tap to switch off") if on else words.t("Off: tap to switch on"),
+                lambda: self.presenter.device.set(key, "false" if on else "true"),
+                key=f"settings.{key}",
+                pair=theme.PRIMARY if on else theme.PLAIN,
+            ),
+        )
 
     def _pin(self) -> Widget:
         words, locking = self.words, self.presenter.locking

@@ -9,7 +9,7 @@ from disease_kb import replica as replica_format
 from disease_kb.seeding import seed_entries
 from edge_node.activation.self_test import self_test
 from edge_node.errors import EdgeError, ReleaseRefusedError, SourceError
-from edge_node.transfer.fetcher import Source
+from edge_node.transfer.source import Source
 from edge_node.worker.models import LocalModels
 from protocols.artifacts import Artifact
 from protocols.errors import MedMeshError, ProtocolError

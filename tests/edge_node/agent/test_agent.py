@@ -7,9 +7,10 @@ from typing import Any
 
 from edge_node.agent.agent import Agent
 from edge_node.agent.backoff import FIRST_S, MOST_S, delay_s
-from edge_node.errors import EdgeError, ReleaseRefusedError, UnreachableError
+from edge_node.errors import EdgeError, LimitError, ReleaseRefusedError, UnreachableError
 from edge_node.outbox.courier import Link
 from edge_node.outbox.errors import CoordinatorOlderError
+from edge_node.transfer.limits import Granted, Postponed
 from edge_node.trust.catalogue import Catalogue, CatalogueRelease, ListedModel
 from edge_node.trust.feed import Snapshot
 from protocols.artifacts import Artifact
@@ -82,17 +83,26 @@ class SimulatedUpdates:
         model = ListedModel("malaria", "malaria", serial, False, release.name, "", release, None)
         self.catalogue = Catalogue(serial, "Coordinator", None, (model,))
         self.failures = list(failures)
-        self.refreshed = self.installed = self.kept_up = 0
+        self.refreshed = self.installed = self.switched = self.kept_up = 0
+        self.endless = False
 
     async def refresh(self) -> Snapshot:
         self.refreshed += 1
         return Snapshot(self.catalogue, now())
 
-    async def update_installed(self, snapshot: Snapshot, *, fetch: bool) -> list[CatalogueRelease]:
+    async def bytes_wanted(self, snapshot: Snapshot) -> int:
+        return 0 if self.installed else 5_000_000
+
+    async def update_installed(
+        self, snapshot: Snapshot, *, fetch: bool, evicted: Callable[[str], None]
+    ) -> list[CatalogueRelease]:
         if self.failures:
             raise self.failures.pop(0)
+        if fetch and self.endless:
+            await asyncio.Event().wait()
+        self.switched += 1
         self.installed += fetch
-        return list(snapshot.catalogue.releases)
+        return list(snapshot.catalogue.releases) if fetch else []
 
     async def update_knowledge(self, snapshot: Snapshot) -> bool:
         return False
@@ -106,7 +116,15 @@ async def run(
     async def no_sleep(_: float) -> None:
         await asyncio.sleep(0)
 
-    settings: dict[str, Any] = {"kept_serial": 1, "auto_update": True, "language": "en"} | options
+    async def granted(_: int) -> Granted | Postponed:
+        return Granted()
+
+    settings: dict[str, Any] = {
+        "kept_serial": 1,
+        "auto_update": True,
+        "language": "en",
+        "permission": granted,
+    } | options
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[SimulatedUpdates]:
@@ -121,6 +139,7 @@ async def run(
         opened,
         outbox or SimulatedOutbox(),
         upkeep,
+        settings.pop("permission"),
         lambda event, details: events.append((event, details)),
         sleep=no_sleep,
         chance=lambda: 0.5,
@@ -212,3 +231,44 @@ async def test_an_older_coordinator_is_asked_once_a_connection() -> None:
     events = await run(ScriptedGateway(), SimulatedUpdates(1), outbox)
     assert [d["code"] for e, d in events if e == "failed"] == ["outbox.coordinator_older"]
     assert outbox.carried == 1
+
+
+class Permission:
+    """Answers one after the other; the last one for ever."""
+
+    def __init__(self, *answers: Granted | Postponed) -> None:
+        self._answers = list(answers)
+
+    async def __call__(self, wanted_bytes: int) -> Granted | Postponed:
+        assert wanted_bytes == 5_000_000
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+
+async def test_a_postponed_update_reads_the_list_switches_to_what_is_cached_and_fetches_nothing() -> None:
+    updates = SimulatedUpdates(2)
+    events = await run(ScriptedGateway([2]), updates, permission=Permission(Postponed("metered")))
+    assert ("postponed", {"reason": "metered", "bytes": 5_000_000, "retry_s": None}) in events
+    assert (updates.refreshed, updates.switched, updates.installed) == (1, 1, 0)
+
+
+async def test_when_the_window_opens_the_update_runs() -> None:
+    updates = SimulatedUpdates(2)
+    permission = Permission(Postponed("window", retry_s=0.005, spread_s=0.01), Granted(3600))
+    events = [e for e, _ in await run(ScriptedGateway([2]), updates, permission=permission)]
+    assert events.index("postponed") < events.index("updated")
+    assert (updates.refreshed, updates.installed) == (2, 1)
+
+
+async def test_when_the_window_closes_a_download_is_cut_off() -> None:
+    updates = SimulatedUpdates(2)
+    updates.endless = True
+    events = await run(ScriptedGateway([2]), updates, permission=Permission(Granted(0.005)))
+    assert (updates.refreshed, updates.installed) == (1, 0)
+    assert not {"updated", "failed"} & {e for e, _ in events}
+
+
+async def test_a_limit_is_not_run_against_again_and_again() -> None:
+    updates = SimulatedUpdates(2, LimitError("edge.quota", least_mb="60.0", quota_mb="50.0"))
+    events = await run(ScriptedGateway([2]), updates)
+    assert [d["code"] for e, d in events if e == "failed"] == ["edge.quota"]
+    assert updates.refreshed == 1

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -13,19 +14,23 @@ from edge_node.errors import UnreachableError
 from edge_node.identity import tls
 from edge_node.outbox.errors import BatchRefusedError, NotAcceptedError
 from protocols.errors import ProtocolError
-from protocols.messages import CatalogueNotice, Hello, Receipt, decode, encode
+from protocols.messages import CatalogueNotice, Hello, Listening, Neighbours, Receipt, decode, encode
 from protocols.results.batch import batch_id
 from tests.edge_node.support.authority import TestAuthority
 
 
 @asynccontextmanager
 async def gateway(
-    authority: TestAuthority, folder: Path, handler: Callable[[ServerConnection], Awaitable[None]], ca: str = ""
+    authority: TestAuthority,
+    folder: Path,
+    handler: Callable[[ServerConnection], Awaitable[None]],
+    ca: str = "",
+    **options: Any,
 ) -> AsyncIterator[WebsocketGateway]:
     async with serve(handler, "127.0.0.1", 0, ssl=authority.server_context(folder)) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         line = Line(f"wss://127.0.0.1:{port}", tls.pinned(ca or authority.pem))
-        yield WebsocketGateway(lambda: line, 5.0)
+        yield WebsocketGateway(lambda: line, 5.0, **options)
 
 
 async def test_session_greets_and_yields_serials_until_the_line_breaks(
@@ -150,3 +155,36 @@ async def test_a_gateway_of_another_authority_is_not_spoken_to(authority: TestAu
         with pytest.raises(UnreachableError):
             async with line.session():
                 pass
+
+
+async def test_a_node_that_serves_peers_says_where_and_hears_of_those_near(
+    authority: TestAuthority, tmp_path: Path
+) -> None:
+    greetings: list[object] = []
+
+    async def coordinator(connection: ServerConnection) -> None:
+        greetings.append(decode(await connection.recv()))
+        await connection.send(encode(Neighbours((("10.0.0.8", 4001), ("10.0.0.9", 4002)))))
+        await connection.send(encode(CatalogueNotice(3)))
+        await connection.wait_closed()
+
+    heard: list[list[tuple[str, int]]] = []
+    own = tuple(f"10.0.0.{n}" for n in range(1, 8))
+    options = {"listening": lambda: (own, 4000), "hear_peers": heard.append}
+    async with gateway(authority, tmp_path, coordinator, **options) as line, line.session() as session:
+        assert await anext(session) == 3  # what is said of peers is no piece of news
+    assert heard == [[("10.0.0.8", 4001), ("10.0.0.9", 4002)]]
+    assert isinstance(greetings[0], Hello)
+    assert greetings[0].listening == Listening(own[:4], 4000)
+
+
+async def test_a_node_that_serves_no_peers_says_nothing_of_them(authority: TestAuthority, tmp_path: Path) -> None:
+    greetings: list[str | bytes] = []
+
+    async def coordinator(connection: ServerConnection) -> None:
+        greetings.append(await connection.recv())
+        await connection.send(encode(CatalogueNotice(3)))
+
+    async with gateway(authority, tmp_path, coordinator) as line, line.session() as session:
+        await anext(session)
+    assert isinstance(greetings[0], str) and "peer" not in greetings[0]

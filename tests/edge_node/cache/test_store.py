@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from edge_node.cache.artifacts import ArtifactCache
 from edge_node.cache.choice import choose_installed
 from edge_node.cache.lock import exclusive
-from edge_node.cache.schema import MIGRATIONS
+from edge_node.cache.schema import APPLICATION_ID, MIGRATIONS
 from edge_node.cache.store import CacheStore
 from edge_node.errors import EdgeError
 from protocols.artifacts import Artifact
@@ -131,3 +132,37 @@ async def test_the_lock_admits_one_at_a_time(tmp_path: Path) -> None:
             async with exclusive(tmp_path / "lock", wait_s=0.1):
                 pass
     assert caught.value.code == "edge.busy"
+
+
+async def test_an_index_of_the_former_version_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "i.sqlite"
+    connection = sqlite3.connect(path)
+    for statements in MIGRATIONS[:3]:
+        for statement in statements:
+            connection.execute(statement)
+    connection.execute("INSERT INTO release VALUES (1, 'malaria', 'malaria', 1, 'active', '2026-02-01T00:00:00+00:00')")
+    connection.execute("INSERT INTO need VALUES (1, 0, 'trunk', ?, 45)", (TRUNK.sha256,))
+    connection.execute("PRAGMA user_version = 3")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.commit()
+    connection.close()
+    async with CacheStore.open(path) as store:
+        assert [(r.name, r.files) for r in await store.installed()] == [("malaria@1", (TRUNK,))]
+        assert await store.pins() == set()
+
+
+async def test_chunk_lists_are_kept_with_what_they_belong_to(tmp_path: Path) -> None:
+    chunked = replace(TRUNK, chunks="c" * 64)
+    async with CacheStore.open(tmp_path / "i.sqlite") as store:
+        await store.activate("malaria", "malaria", 1, [chunked, HEAD_A], NOW)
+        assert (await store.installed())[0].files == (chunked, HEAD_A)
+        assert await store.needed() == {TRUNK.sha256, HEAD_A.sha256, "c" * 64}
+
+
+async def test_removing_a_model_forgets_its_pin_and_its_use(tmp_path: Path) -> None:
+    async with CacheStore.open(tmp_path / "i.sqlite") as store:
+        await store.activate("malaria", "malaria", 1, [TRUNK], NOW)
+        await store.pin("malaria", "malaria")
+        await store.set_last_used([("malaria", "malaria", 1)], NOW)
+        await store.remove("malaria", "malaria")
+        assert (await store.pins(), await store.last_used()) == (set(), {})

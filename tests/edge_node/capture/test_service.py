@@ -77,14 +77,15 @@ async def test_the_box_is_in_pixels_of_the_picture_as_people_see_it(
         assert strangeness(prepare(image, SPEC, box)) < 1
 
 
-async def test_a_release_without_statistics_gets_the_plain_rectangle(
+async def test_without_statistics_or_release_the_plain_rectangle_is_suggested(
     tmp_path: Path, path_of: Callable[[str], Path], manifest: ReleaseManifest
 ) -> None:
     runner = SubjectRunner()
     path = photograph(tmp_path / "photo.png")
-    box = await CropSuggestions(runner, path_of).suggest(path, replace(manifest, novelty=None))
-    assert box is not None
-    assert overlap(box, SUBJECT) > RIGHTLY
+    for known in (replace(manifest, novelty=None), None):
+        box = await CropSuggestions(runner, path_of).suggest(path, known)
+        assert box is not None
+        assert overlap(box, SUBJECT) > RIGHTLY
     assert runner.runs == 0
 
 

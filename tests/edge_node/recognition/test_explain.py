@@ -14,6 +14,7 @@ from PIL import Image
 
 from edge_node.errors import EdgeError
 from edge_node.recognition.explain import ExplanationFiles, write_png
+from edge_node.recognition.picture import Picture
 from edge_node.recognition.recogniser import Recogniser
 from edge_node.recognition.service import RecognitionService
 from protocols.explanation import Evidence
@@ -61,7 +62,7 @@ def blind() -> RecognitionService:
 async def explained(
     service: RecognitionService, image: Path, out: Path, manifest: ReleaseManifest, crop: Box | None = None
 ) -> tuple[dict[str, Any], list[EdgeError]]:
-    findings = await service.recognise([image], [manifest], crop, None, ExplanationFiles(out, several=False))
+    findings = await service.recognise([Picture(image, crop)], [manifest], None, ExplanationFiles(out, several=False))
     return findings.results[0], findings.unwritten
 
 
@@ -88,7 +89,7 @@ async def test_only_the_crop_is_drawn(tmp_path: Path) -> None:
 async def test_nothing_is_drawn_unless_asked(tmp_path: Path) -> None:
     release = make_release()
     service = real(tmp_path, release)
-    findings = await service.recognise([photo(tmp_path, RED)], [release.manifest], None, None)
+    findings = await service.recognise([Picture(photo(tmp_path, RED))], [release.manifest], None)
     assert (findings.results[0]["explanation"], findings.results[0]["explanation_reason"]) == (None, "not_asked")
     assert not names(tmp_path, "*out*")
 
@@ -165,7 +166,8 @@ async def test_several_pictures_and_diseases_get_a_file_each(tmp_path: Path) -> 
     releases = [make_release(), make_release("skin", model="lesions")]
     images = [photo(tmp_path, c, name=f"{i}.png") for i, c in enumerate((RED, BLUE))]
     files = ExplanationFiles(tmp_path / "out.png", several=True)
-    findings = await real(tmp_path, *releases).recognise(images, [r.manifest for r in releases], None, None, files)
+    pictures, manifests = [Picture(image) for image in images], [release.manifest for release in releases]
+    findings = await real(tmp_path, *releases).recognise(pictures, manifests, None, files)
     wanted = ["out-1-malaria.png", "out-1-skin.lesions.png", "out-2-malaria.png", "out-2-skin.lesions.png"]
     assert names(tmp_path, "out*") == wanted
     assert sorted(Path(r["explanation"]["file"]).name for r in findings.results) == wanted
@@ -189,16 +191,16 @@ async def test_the_picture_itself_is_never_overwritten(tmp_path: Path, several: 
     for out in outs:
         with pytest.raises(EdgeError) as caught:
             files = ExplanationFiles(out, several)
-            await blind().recognise([image], [make_release().manifest], None, None, files)
+            await blind().recognise([Picture(image)], [make_release().manifest], None, files)
         assert (caught.value.code, caught.value.kind.exit_code) == ("edge.explain_over_image", 2)
     assert image.read_bytes() == before
 
 
 async def test_heat_for_a_screen_needs_no_file(tmp_path: Path) -> None:
     release = make_release()
-    shown = await real(tmp_path, release).heat(photo(tmp_path, GREY, RED), release.manifest, None)
+    shown = await real(tmp_path, release).heat(Picture(photo(tmp_path, GREY, RED)), release.manifest)
     assert shown is not None and set(shown) == {"red", "blue"}
     assert shown["red"].shape == (4, 4) and shown["red"].dtype == np.float32
     assert shown["red"][:, 3].min() == pytest.approx(1.0) and shown["red"][:, 0] == pytest.approx(0.0, abs=0.01)
     assert shown["blue"] == pytest.approx(-shown["red"])
-    assert await blind().heat(photo(tmp_path, RED), release.manifest, None) is None
+    assert await blind().heat(Picture(photo(tmp_path, RED)), release.manifest) is None

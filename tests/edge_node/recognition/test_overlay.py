@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from edge_node.recognition.overlay import AGAINST, FOR, MAX_EDGE_PX, as_seen, draw, smooth, tint
+from edge_node.recognition.picture import Picture
 from protocols.imaging import TURNS, Box, ImageError
 
 FLAT = np.zeros((4, 4), np.float32)
@@ -34,7 +35,7 @@ def picture(path: Path, size: tuple[int, int] = (80, 60), **options: object) -> 
 
 def test_no_evidence_draws_nothing(tmp_path: Path) -> None:
     path = picture(tmp_path / "photo.png")
-    drawn = Image.open(io.BytesIO(draw(path, None, FLAT, 32)))
+    drawn = Image.open(io.BytesIO(draw(Picture(path), FLAT, 32)))
     assert (np.asarray(drawn) == np.asarray(Image.open(path))).all()
 
 
@@ -73,7 +74,7 @@ def test_any_grid_can_be_drawn_out_to_any_size(rows: int, columns: int, edge_px:
 
 
 def test_the_crop_is_drawn_undistorted_and_no_larger_than_it_is(tmp_path: Path) -> None:
-    seen = as_seen(picture(tmp_path / "photo.png"), Box(40, 0, 40, 30))
+    seen = as_seen(Picture(picture(tmp_path / "photo.png"), Box(40, 0, 40, 30)))
     assert seen.size == (40, 30)
     assert (np.asarray(seen) == (200, 0, 0)).all()
 
@@ -81,7 +82,7 @@ def test_the_crop_is_drawn_undistorted_and_no_larger_than_it_is(tmp_path: Path) 
 @pytest.mark.parametrize("crop", [None, Box(1000, 0, 2000, 1500)])
 def test_a_large_photo_is_scaled_to_the_limit(tmp_path: Path, crop: Box | None) -> None:
     path = picture(tmp_path / "photo.jpg", (4000, 3000), quality=80)
-    seen = as_seen(path, crop)
+    seen = as_seen(Picture(path, crop))
     assert seen.size == (MAX_EDGE_PX, MAX_EDGE_PX * 3 // 4)
     if crop is None:
         assert np.asarray(seen)[100, 900] == pytest.approx((200, 0, 0), abs=6)
@@ -98,8 +99,8 @@ def test_the_picture_stands_upright_and_its_crop_is_a_persons(tmp_path: Path, tu
     exif[ExifTags.Base.Orientation] = turn
     stored = tmp_path / "stored.png"
     upright.transpose(inverse).save(stored, exif=exif)
-    assert as_seen(stored, None) == upright
-    assert as_seen(stored, Box(60, 0, 60, 40)) == upright.crop((60, 0, 120, 40))
+    assert as_seen(Picture(stored)) == upright
+    assert as_seen(Picture(stored, Box(60, 0, 60, 40))) == upright.crop((60, 0, 120, 40))
 
 
 def test_the_drawing_carries_pixels_and_nothing_else(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_the_drawing_carries_pixels_and_nothing_else(tmp_path: Path) -> None:
     exif[ExifTags.Base.Orientation] = 6
     options = {"exif": exif, "icc_profile": b"profile", "comment": b"room 3", "dpi": (72, 72)}
     path = picture(tmp_path / "photo.jpg", (90, 60), **options)
-    data = draw(path, None, spot(1, 1), 32)
+    data = draw(Picture(path), spot(1, 1), 32)
     drawn = Image.open(io.BytesIO(data))
     drawn.load()
     assert (drawn.format, drawn.mode, drawn.size) == ("PNG", "RGB", (60, 90))
@@ -121,5 +122,5 @@ def test_a_broken_picture_is_named_as_such(tmp_path: Path) -> None:
     Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(ImageError) as caught:
-        as_seen(path, None)
+        as_seen(Picture(path))
     assert caught.value.code == "image.unreadable"

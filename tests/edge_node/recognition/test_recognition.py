@@ -15,6 +15,7 @@ from disease_kb.seeding import seed_entries
 from edge_node.errors import EdgeError, UnreachableError
 from edge_node.knowledge.lookup import Answer
 from edge_node.recognition.crop import parse_crop
+from edge_node.recognition.picture import Picture
 from edge_node.recognition.recogniser import Recogniser
 from edge_node.recognition.result import blur
 from edge_node.recognition.service import RecognitionService
@@ -58,7 +59,7 @@ def service(coordinator: Any = None, replica: Any = None, timeout_s: float = 1.0
 
 async def one(found: RecognitionService, image: Path, *releases: Any, crop: Box | None = None) -> dict[str, Any]:
     manifests = [r.manifest for r in releases] or [make_release().manifest]
-    findings = await found.recognise([image], manifests, crop, None)
+    findings = await found.recognise([Picture(image, crop)], manifests, None)
     return findings.results[0]
 
 
@@ -113,7 +114,7 @@ async def test_an_entry_that_the_knowledge_base_lacks_is_named(tmp_path: Path) -
 async def test_the_coordinator_is_asked_first_and_once_for_all_pictures(tmp_path: Path) -> None:
     coordinator = SimulatedKnowledge("coordinator", SEED)
     images = [photo(tmp_path, c, name=f"{i}.png") for i, c in enumerate((RED, BLUE, RED))]
-    findings = await service(coordinator).recognise(images, [make_release().manifest], None, "A-1")
+    findings = await service(coordinator).recognise([Picture(i) for i in images], [make_release().manifest], "A-1")
     assert [r["diagnosis"]["source"] for r in findings.results] == ["coordinator"] * 3
     assert [r["case"] for r in findings.results] == ["A-1"] * 3
     assert coordinator.asked == 1
@@ -154,7 +155,7 @@ async def test_unreadable_files_are_named_and_the_others_go_on(tmp_path: Path) -
     Image.fromarray(noise).save(tmp_path / "noise.png")
     cut.write_bytes((tmp_path / "noise.png").read_bytes()[:3000])
     files = [broken, tmp_path / "absent.png", tmp_path, cut, good]
-    findings = await service().recognise(files, [make_release().manifest], None, None)
+    findings = await service().recognise([Picture(f) for f in files], [make_release().manifest], None)
     assert [r["image"] for r in findings.results] == [str(good)]
     assert [(f.file, f.code) for f in findings.failures] == [
         (broken, "image.unreadable"),
@@ -182,7 +183,7 @@ async def test_several_releases_see_one_preparation_for_each_kind_of_input(
     first, second = make_release(), make_release("skin")
     third = make_release("eyes", input=InputSpec(64, (-1.0, 1.0)))
     manifests = [r.manifest for r in (first, second, third)]
-    findings = await service().recognise([photo(tmp_path, RED)], manifests, None, None)
+    findings = await service().recognise([Picture(photo(tmp_path, RED))], manifests, None)
     assert sorted(r["disease"] for r in findings.results) == ["eyes", "malaria", "skin"]
     assert specs == [first.manifest.input, third.manifest.input]
 
@@ -196,7 +197,7 @@ async def test_a_model_that_cannot_run_is_not_blamed_on_the_picture(tmp_path: Pa
 
     broken = RecognitionService(Recogniser(Broken()), None, NoKnowledge(), 1.0)
     with pytest.raises(ProtocolError):
-        await broken.recognise([photo(tmp_path, RED)], [make_release().manifest], None, None)
+        await broken.recognise([Picture(photo(tmp_path, RED))], [make_release().manifest], None)
 
 
 def test_crop_is_read_with_spaces() -> None:

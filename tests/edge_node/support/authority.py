@@ -47,11 +47,15 @@ class TestAuthority:
             builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(dns)]), critical=False)
         return builder.sign(self._key, hashes.SHA256())
 
-    def sign_request(self, csr_pem: str, days: float = 400) -> str:
+    def sign(self, data: bytes) -> bytes:
+        """The CA's own signature."""
+        return self._key.sign(data, ec.ECDSA(hashes.SHA256()))
+
+    def sign_request(self, csr_pem: str, days: float = 400, node: str = "node") -> str:
         """A node's certificate."""
         key = x509.load_pem_x509_csr(csr_pem.encode()).public_key()
         assert isinstance(key, ec.EllipticCurvePublicKey)
-        return self._sign("node", key, days=days).public_bytes(serialization.Encoding.PEM).decode()
+        return self._sign(node, key, days=days).public_bytes(serialization.Encoding.PEM).decode()
 
     def server_context(self, folder: Path, dns: str = "coordinator.medmesh") -> ssl.SSLContext:
         """A server's TLS with a fresh certificate."""

@@ -41,8 +41,10 @@ def environment() -> dict[str, str]:
         **kept,
         "PYTHONPATH": str(ROOT),
         "MEDMESH_DEBUG": "",
-        "MEDMESH_EDGE_HISTORY_KEY": "file",
-    }  # no real keystore
+        "MEDMESH_EDGE_HISTORY_KEY": "file",  # no real keystore
+        "MEDMESH_EDGE_DISCOVERY": os.environ.get("MEDMESH_EDGE_DISCOVERY", "false"),  # other tests' nodes are not ours
+        "MEDMESH_EDGE_INTERFACES": "loopback",
+    }
 
 
 def edge(home: Path, *arguments: str, timeout_s: float = 60) -> Done:

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from edge_node.activation.installer import Installer
 from edge_node.activation.pull import Puller
 from edge_node.cache.artifacts import ArtifactCache
+from edge_node.cache.evictor import Evictor
 from edge_node.cache.lock import exclusive
 from edge_node.cache.store import CacheStore
-from edge_node.errors import AbsentError, UnreachableError
+from edge_node.errors import AbsentError, LimitError, UnreachableError
 from edge_node.identity.anchor import Anchor
 from edge_node.knowledge.replica import ReplicaUpdater
-from edge_node.transfer.fetcher import ArtifactFetcher, Source
+from edge_node.transfer.fetcher import ArtifactFetcher
+from edge_node.transfer.source import Source
 from edge_node.trust.feed import CatalogueFeed
 from edge_node.trust.standing import Standing, standing
 from protocols.manifest import ReleaseManifest
@@ -124,15 +126,29 @@ async def no_sleep(_: float) -> None:
     """A pause that takes no time."""
 
 
+@dataclass
+class SimulatedLimits:
+    """A quota and what is left of the month's budget; 0 and None: none."""
+
+    quota_bytes: int = 0
+    left_bytes: int | None = None
+
+    async def require_budget(self, wanted_bytes: int) -> None:
+        if self.left_bytes is not None and wanted_bytes > self.left_bytes:
+            raise LimitError("edge.budget_used", month="2026-02", used_mb=0, wanted_mb=0, budget_mb=0)
+
+
 @asynccontextmanager
 async def running(
     simulator: Simulator,
     root: Path,
     sources: Callable[[SimulatedSource], list[Source]] = lambda s: [s],
+    limits: SimulatedLimits | None = None,
     **anchored: Any,
 ) -> AsyncIterator[Node]:
     """``anchored`` changes what the node was told when it joined."""
     anchor = replace(Anchor(COORDINATOR, now() - timedelta(days=1), 0, NODE, frozenset()), **anchored)
+    limits = limits or SimulatedLimits()
     async with CacheStore.open(root / "cache" / "index.sqlite") as store:
         cache = ArtifactCache(root / "cache", store)
         source, origin, runner = SimulatedSource(simulator.artifact), SimulatedOrigin(simulator), ColourRunner()
@@ -149,7 +165,18 @@ async def running(
             lambda: exclusive(root / "trust.lock"),
             now,
         )
-        puller = Puller(feed, store, cache, installer, replica, lambda: exclusive(root / "lock"), now)
+        evictor = Evictor(store, cache, replica.base, lambda: limits.quota_bytes)
+        puller = Puller(
+            feed,
+            store,
+            cache,
+            installer,
+            replica,
+            evictor,
+            lambda: exclusive(root / "lock"),
+            now,
+            limits.require_budget,
+        )
         yield Node(
             simulator, origin, source, store, cache, fetcher, installer, feed, puller, replica, runner, root, anchor
         )

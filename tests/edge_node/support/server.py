@@ -19,6 +19,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from protocols.invite import Invite
+from protocols.parcels import (
+    RECEIPT_FORMAT,
+    Heartbeat,
+    PaperReceipt,
+    envelope,
+    parcel_digest,
+    read_parcel,
+    signed_bytes,
+)
+from protocols.results.batch import batch_id, unpack
 from tests.edge_node.support.authority import TestAuthority
 from tests.edge_node.support.gateway import SimulatedGateway, listening
 from tests.edge_node.support.node import NODE
@@ -41,7 +51,10 @@ class CoordinatorServer:
         self.kb_version = "online-1"
         self.root: bytes | None = None  # offered instead of the real one
         self.certificate_days = 400.0
+        self.node = NODE  # id of the next node that joins
         self.node_key: Any = None
+        self.keys: dict[str, Any] = {}
+        self.heartbeats: dict[str, Heartbeat] = {}
         self.requests: list[tuple[str, str | None]] = []  # path, Range
         self.received: list[bytes] = []  # every request: line, headers and body
         self.pause_s = 0.0  # between blocks of an artifact
@@ -74,11 +87,11 @@ class CoordinatorServer:
     def enrol(self, request: dict[str, str]) -> tuple[int, bytes]:
         if request["token"] != self.token:
             return 403, _error("The invite was used before.")
-        self.node_key = x509.load_pem_x509_csr(request["csr"].encode()).public_key()
+        self.node_key = self.keys[self.node] = x509.load_pem_x509_csr(request["csr"].encode()).public_key()
         answer = {
-            "node": NODE,
+            "node": self.node,
             "groups": ["pilot"],
-            "certificate": self.authority.sign_request(request["csr"], self.certificate_days),
+            "certificate": self.authority.sign_request(request["csr"], self.certificate_days, self.node),
             "coordinator": "Simulated coordinator",
             "node_url": self.simulator.node_url,
         }
@@ -93,6 +106,20 @@ class CoordinatorServer:
         if request["node"] != NODE or NODE in self.simulator.revoked_nodes:
             return 403, _error("The node is revoked.")
         return 200, json.dumps({"certificate": self.authority.sign_request(request["csr"])}).encode()
+
+    def parcel(self, data: bytes) -> tuple[int, bytes]:
+        parcel, signed = read_parcel(data)
+        try:
+            self.keys[parcel.node].verify(signed.signature, signed.data, ec.ECDSA(hashes.SHA256()))
+        except (KeyError, InvalidSignature):
+            return 403, _error("Not one of ours.")
+        if parcel.node in self.simulator.revoked_nodes:
+            return 403, _error("The node is revoked.")
+        for report in (report for frame in parcel.frames for report in unpack(frame)):
+            self.gateway.stored.setdefault(report.id, report)
+        self.heartbeats[parcel.node] = parcel.heartbeat
+        body = PaperReceipt(parcel.node, parcel_digest(data), tuple(map(batch_id, parcel.frames)), ()).body()
+        return 200, envelope(self.authority.sign(signed_bytes(RECEIPT_FORMAT, body)), body)
 
 
 def _error(message: str) -> bytes:
@@ -134,6 +161,9 @@ def _https(server: CoordinatorServer, authority: TestAuthority, folder: Path) ->
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             server.received.append(body)
+            if self.path == "/v1/parcels":
+                self._send(*server.parcel(body), {})
+                return
             answer = server.enrol if self.path == "/v1/enrol" else server.renew
             self._send(*answer(json.loads(body)), {})
 

@@ -19,11 +19,12 @@ class SimulatedSource:
         self.starts: list[int] = []
         self.sent = 0
 
-    async def read(self, artifact: Artifact, start: int) -> AsyncGenerator[bytes, None]:
+    async def read(self, artifact: Artifact, start: int, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         self.starts.append(start)
         data = self._look_up(artifact.sha256)
         if data is None:
             raise SourceError("edge.artifact_missing", artifact=artifact.sha256[:12], url="memory")
+        data = data[:stop]
         end = len(data) if self.breaks_after is None else start + self.breaks_after
         for at in range(start, min(end, len(data)), _BLOCK):
             block = data[at : min(at + _BLOCK, end)]
@@ -39,7 +40,7 @@ class EndlessSource:
     def __init__(self) -> None:
         self.sent = 0
 
-    async def read(self, artifact: Artifact, start: int) -> AsyncGenerator[bytes, None]:
+    async def read(self, artifact: Artifact, start: int, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         while True:
             self.sent += _BLOCK
             yield b"\0" * _BLOCK

@@ -12,20 +12,21 @@ import pytest
 import segno
 from PIL import Image
 
-from edge_node.ui import dicom, photo, qr, referral, run
+from edge_node.ui import photo, qr, referral, run
 from edge_node.ui.environment import prepare_kivy
 from edge_node.ui.errors import UiError
 from edge_node.ui.values import Raster
 from protocols.imaging import ImageError
 from tests.edge_node.support.commands import environment
 from tests.edge_node.ui.support.fakes import NOW, answer
+from tests.support.dicom import dicom_file
 
 
 def test_a_sideways_photo_is_shown_upright_and_small(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (1600, 1200), (200, 10, 10)).save(tmp_path / "a.jpg", exif=exif)
-    shown = photo.load(tmp_path / "a.jpg", tmp_path)
+    shown = photo.load(tmp_path / "a.jpg")
     assert (shown.width, shown.height) == (1200, 1600)
     assert (shown.shown.width, shown.shown.height) == (675, 900)
     assert len(shown.shown.rgb) == 675 * 900 * 3
@@ -35,7 +36,7 @@ def test_a_sideways_photo_is_shown_upright_and_small(tmp_path: Path) -> None:
 def test_what_is_no_picture_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(data)
     with pytest.raises(ImageError):
-        photo.load(tmp_path / "a.jpg", tmp_path)
+        photo.load(tmp_path / "a.jpg")
 
 
 def test_a_truncated_picture_is_refused(tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ def test_a_truncated_picture_is_refused(tmp_path: Path) -> None:
     Image.effect_noise((300, 300), 80).save(buffer, "PNG")
     (tmp_path / "a.png").write_bytes(buffer.getvalue()[:20_000])
     with pytest.raises(ImageError) as refused:
-        photo.load(tmp_path / "a.png", tmp_path)
+        photo.load(tmp_path / "a.png")
     assert refused.value.code == "image.unreadable"
 
 
@@ -61,58 +62,13 @@ def test_a_camera_frame_is_kept_without_metadata(tmp_path: Path) -> None:
         assert image.size == (4, 4) and not image.getexif()
 
 
-def dicom_file(path: Path, interpretation: str = "MONOCHROME2", frames: int = 1) -> Path:
-    pydicom = pytest.importorskip("pydicom")
-    from pydicom.dataset import FileDataset, FileMetaDataset
-
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
-    meta.MediaStorageSOPInstanceUID = "1.2.3"
-    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    dataset.PatientName = "Zhang^San"
-    dataset.Rows, dataset.Columns = 40, 60
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
-    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
-    dataset.PhotometricInterpretation = interpretation
-    if frames > 1:
-        dataset.NumberOfFrames = frames
-    levels = np.tile(np.linspace(0, 4000, 60).astype(np.uint16), (40 * frames, 1))
-    dataset.PixelData = levels.tobytes()
-    dataset.save_as(path, enforce_file_format=True)
-    return path
-
-
-def test_dicom_becomes_a_plain_picture_without_the_name(tmp_path: Path) -> None:
-    shown = photo.load(dicom_file(tmp_path / "a.dcm"), tmp_path / "made")
-    assert (shown.width, shown.height) == (60, 40) and shown.notes == ("dicom",)
-    assert shown.path.suffix == ".png" and b"Zhang" not in shown.path.read_bytes()
+def test_dicom_is_shown_from_its_own_file(tmp_path: Path) -> None:
+    path = dicom_file(tmp_path / "IM0001")
+    shown = photo.load(path)
+    assert (shown.path, shown.width, shown.height, shown.notes) == (path, 60, 40, ("dicom",))
     row = np.frombuffer(shown.shown.rgb, dtype=np.uint8).reshape(40, 60, 3)[0, :, 0]
     assert row[0] == 0 and row[-1] == 255
-
-
-def test_inverted_dicom_is_turned_round(tmp_path: Path) -> None:
-    shown = photo.load(dicom_file(tmp_path / "a.dcm", "MONOCHROME1"), tmp_path / "made")
-    assert shown.shown.rgb[0] == 255
-
-
-def test_dicom_with_several_frames_or_damage_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImageError) as several:
-        photo.load(dicom_file(tmp_path / "a.dcm", frames=3), tmp_path)
-    assert several.value.code == "image.several_frames"
-    (tmp_path / "b.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 50)
-    with pytest.raises(UiError) as damaged:
-        photo.load(tmp_path / "b.dcm", tmp_path)
-    assert damaged.value.code == "ui.dicom_unreadable"
-
-
-def test_dicom_without_its_reader_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = dicom_file(tmp_path / "a.dcm")
-    monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(UiError) as refused:
-        dicom.convert(path, tmp_path)
-    assert refused.value.code == "ui.dicom_missing" and "medmesh[dicom]" in refused.value.remedy("en")
+    assert photo.list_folder(tmp_path).files == ("IM0001",), "discs name them without an ending"
 
 
 def test_an_invites_code_is_read_from_a_picture(tmp_path: Path) -> None:
@@ -150,7 +106,7 @@ def test_the_commands_do_not_load_kivy() -> None:
 
 
 def test_the_presenter_does_not_load_kivy() -> None:
-    script = "import sys, edge_node.ui.presenter.presenter, edge_node.ui.wiring; print('kivy' in sys.modules)"
+    script = "import sys, edge_node.ui.presenter.presenter, edge_node.ui.wiring.start; print('kivy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment(), check=True)
     assert done.stdout.strip() == "False"
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import pytest
 
 from edge_node.errors import EdgeError
-from edge_node.ui import theme
+from edge_node.ui import theme, wording
 from edge_node.ui.presenter.presenter import Presenter
+from edge_node.ui.texts import texts
+from edge_node.ui.values import SetAside
 from protocols.errors import Language
 from protocols.notice import NOTICE
-from tests.edge_node.ui.support.fakes import FakeNode
+from tests.edge_node.ui.support.fakes import NOW, FakeNode
 from tests.edge_node.ui.support.screen import Driver, showing
 
 pytestmark = [
@@ -225,6 +228,48 @@ async def test_screening_camera_and_failures(node: FakeNode, language: Language)
         await driver.tap("failure.close")
         assert presenter.state.failure is None
         assert driver.blocking.longest_ms <= LONGEST_BLOCK_MS
+
+
+@pytest.mark.parametrize(("language", "size"), list(product(("en", "zh"), SIZES)))
+async def test_what_was_set_aside_and_what_is_limited(
+    node: FakeNode, language: Language, size: tuple[int, int]
+) -> None:
+    assert node.history is not None
+    node.recognition.instead_of = "malaria@4"
+    node.recognition.set_aside = (
+        EdgeError(
+            "worker.release_quarantined", release="skin@2", since="2026-03-04 09:30", cause="worker.model_crashed"
+        ),
+    )
+    node.device.set_aside = (SetAside("malaria", "malaria@4", NOW),)
+    node.history.key_in_file = node.device.key_in_file = True
+    node.library.offers[1] = replace(node.library.offers[1], active_version=2)
+    presenter = speaking(node, language)
+    async with showing(presenter, size) as driver:
+        for key in ("home.disease.malaria", "source.file.smear.jpg", "check.go"):
+            await driver.tap(key)
+        check_layout(driver)
+        said = "\n".join(driver.texts())
+        assert "malaria@4" in said and wording.key_file(texts(language)) in said
+        await driver.tap("nav.home")
+        for key in ("home.all", "source.file.smear.jpg", "check.go"):
+            await driver.tap(key)
+        check_layout(driver)
+        assert any("skin@2" in text for text in driver.texts())
+        await driver.tap("nav.device")
+        check_layout(driver)
+        for key in ("device.readmit.malaria@4", "device.pin.malaria.malaria", "device.quota.500"):
+            await driver.tap(key)
+        assert driver.frame.find("device.readmit.malaria@4") is None
+        await driver.tap("nav.settings")
+        check_layout(driver)
+        for key in ("settings.wan_kbps.64", "settings.monthly_mb.0", "settings.metered"):
+            await driver.tap(key)
+        assert driver.blocking.longest_ms <= LONGEST_BLOCK_MS
+    assert node.device.pinned == {"malaria"}
+    values = node.device.values
+    wanted = {"cache_quota_mb": "500", "wan_kbps": "64", "monthly_mb": "0", "metered": "true"}
+    assert {key: values[key] for key in wanted} == wanted
 
 
 async def test_the_slider_fades_the_evidence(node: FakeNode) -> None:

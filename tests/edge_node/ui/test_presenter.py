@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from edge_node.errors import EdgeError
+from edge_node.ui import wording
 from edge_node.ui.presenter.past import matching
 from edge_node.ui.presenter.presenter import Presenter
+from edge_node.ui.texts import texts
+from edge_node.ui.values import SetAside
 from protocols.imaging import Box
-from tests.edge_node.ui.support.fakes import FakeNode, answer
+from tests.edge_node.ui.support.fakes import NOW, FakeNode, answer
 
 PHOTO = Path("/clinic/pictures/smear.jpg")
 
@@ -76,7 +79,36 @@ async def test_a_photo_goes_to_the_preview_with_the_suggested_region(presenter: 
     await presenter.settle()
     assert presenter.state.screen == "check"
     assert presenter.state.photo.box == presenter.state.photo.suggested == Box(1000, 750, 2000, 1500)
-    assert node.recognition.prepared == [Box(1000, 750, 2000, 1500)]
+    assert node.recognition.prepared == [Box(0, 0, 4000, 3000), Box(1000, 750, 2000, 1500)]
+    assert node.crops is not None and node.crops.asked == [("malaria", "malaria")], "the model has its say"
+
+
+async def test_a_region_chosen_meanwhile_is_kept(presenter: Presenter, node: FakeNode) -> None:
+    assert node.crops is not None
+    node.crops.delay_s = 0.05
+    await started(presenter)
+    presenter.open_disease("malaria")
+    presenter.capture.choose(PHOTO)
+    while not presenter.state.photo.suggesting:  # noqa: ASYNC110 - the presenter has no event for it
+        await asyncio.sleep(0)
+    presenter.capture.use(Box(10, 10, 900, 900))
+    await presenter.settle()
+    assert presenter.state.photo.box == Box(10, 10, 900, 900)
+    assert presenter.state.photo.suggested == Box(1000, 750, 2000, 1500) and not presenter.state.photo.suggesting
+
+
+async def test_recognising_does_not_wait_for_a_suggestion(presenter: Presenter, node: FakeNode) -> None:
+    assert node.crops is not None
+    node.crops.delay_s = 60
+    await started(presenter)
+    presenter.open_disease("malaria")
+    presenter.capture.choose(PHOTO)
+    while not presenter.state.photo.suggesting:  # noqa: ASYNC110 - the presenter has no event for it
+        await asyncio.sleep(0)
+    presenter.capture.recognise()
+    async with asyncio.timeout(5):
+        await presenter.settle()
+    assert presenter.state.screen == "result" and node.recognition.boxes == [Box(0, 0, 4000, 3000)]
 
 
 async def test_without_a_suggestion_the_whole_picture_is_taken(presenter: Presenter, node: FakeNode) -> None:
@@ -175,10 +207,76 @@ async def test_screening_shows_every_answer_and_opens_one(presenter: Presenter) 
     presenter.capture.recognise()
     await presenter.settle()
     assert presenter.state.screen == "screening"
-    assert [f.disease for f in presenter.state.screening] == ["malaria", "pneumonia"]
-    presenter.results.show_screened(presenter.state.screening[1])
+    assert [f.disease for f in presenter.state.screening.findings] == ["malaria", "pneumonia"]
+    presenter.results.show_screened(presenter.state.screening.findings[1])
     await presenter.settle()
     assert presenter.state.result.finding is not None and presenter.state.result.finding.disease == "pneumonia"
+
+
+async def test_releases_that_were_set_aside_are_named_beside_the_answers(presenter: Presenter, node: FakeNode) -> None:
+    refusal = EdgeError(
+        "worker.release_quarantined", release="skin@2", since="2026-03-04", cause="worker.model_crashed"
+    )
+    node.recognition.set_aside = (refusal,)
+    await started(presenter)
+    presenter.capture.begin(None)
+    presenter.capture.choose(PHOTO)
+    await presenter.settle()
+    presenter.capture.recognise()
+    await presenter.settle()
+    presenter.results.show_screened(presenter.state.screening.findings[0])
+    await presenter.settle()
+    assert presenter.state.screening.set_aside == (refusal,)
+    assert len(presenter.state.screening.findings) == 2
+
+
+async def test_an_answer_says_which_release_it_stands_in_for(presenter: Presenter, node: FakeNode) -> None:
+    node.recognition.instead_of = "malaria@4"
+    await recognised(presenter)
+    finding = presenter.state.result.finding
+    assert finding is not None
+    assert "malaria@4" in (wording.stand_in(finding, texts("en")) or "")
+    assert "malaria@3" in (wording.stand_in(finding, texts("zh")) or "")
+    assert wording.stand_in(answer(), texts("en")) is None
+
+
+async def test_the_first_result_whose_key_lies_in_a_file_brings_a_warning(presenter: Presenter, node: FakeNode) -> None:
+    assert node.history is not None
+    node.history.key_in_file = True
+    await recognised(presenter)
+    assert presenter.state.result.key_in_file
+    presenter.home()
+    await recognised(presenter)
+    assert presenter.state.result.finding is not None and presenter.state.result.finding.id == "r2"
+    assert not presenter.state.result.key_in_file, "once is enough; the device page keeps saying it"
+
+
+async def test_the_quota_is_chosen_where_the_models_are_listed(presenter: Presenter, node: FakeNode) -> None:
+    presenter.device.open()
+    presenter.device.set_quota(500)
+    await presenter.settle()
+    assert node.device.values["cache_quota_mb"] == "500"
+    assert presenter.state.device.report is not None and presenter.state.device.report.quota_mb == 500
+    assert dict(presenter.state.device.settings)["cache_quota_mb"] == "500"
+
+
+async def test_a_model_is_pinned_and_unpinned(presenter: Presenter) -> None:
+    presenter.device.open()
+    for pinned in (True, False):
+        presenter.device.pin("malaria", "malaria", pinned=pinned)
+        await presenter.settle()
+        assert presenter.state.device.report is not None
+        assert presenter.state.device.report.stored[0].pinned is pinned
+
+
+async def test_a_release_that_was_set_aside_can_be_let_in_again(presenter: Presenter, node: FakeNode) -> None:
+    node.device.set_aside = (SetAside("malaria", "malaria@4", NOW),)
+    presenter.device.open()
+    await presenter.settle()
+    assert presenter.state.device.report is not None and presenter.state.device.report.set_aside
+    presenter.device.readmit("malaria@4")
+    await presenter.settle()
+    assert presenter.state.device.report.set_aside == ()
 
 
 async def test_a_screened_answer_is_kept_once(presenter: Presenter, node: FakeNode) -> None:
@@ -189,7 +287,7 @@ async def test_a_screened_answer_is_kept_once(presenter: Presenter, node: FakeNo
     presenter.capture.recognise()
     await presenter.settle()
     for _ in range(2):
-        presenter.results.show_screened(presenter.state.screening[0])
+        presenter.results.show_screened(presenter.state.screening.findings[0])
         await presenter.settle()
         presenter.back()
     assert node.history is not None and len(node.history.cases) == 1

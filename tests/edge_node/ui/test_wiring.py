@@ -13,9 +13,13 @@ from PIL import Image
 from disease_kb import replica
 from disease_kb.seeding import seed_entries
 from edge_node.ui.presenter.presenter import Presenter
-from edge_node.ui.wiring import services
+from edge_node.ui.wiring.start import services
 from edge_node.ui.worker import Worker
+from edge_node.worker.errors import ModelDiedError
+from protocols.errors import MedMeshError
 from protocols.imaging import Box, open_image, prepare
+from tests.edge_node.capture.scenes import RIGHTLY, overlap
+from tests.edge_node.capture.test_novelty import SUBJECT, limits, photograph, statistics
 from tests.edge_node.support.releases import BLUE, RED, SPEC, Simulator, make_release
 from tests.edge_node.support.server import CoordinatorServer
 
@@ -79,7 +83,7 @@ async def test_join_download_recognise_confirm_and_refer(ready: Presenter, tmp_p
     assert result.finding is not None and result.finding.top.label == "red" and result.finding.outcome == "recognised"
     assert result.finding.top.name == {"zh": "疟疾", "en": "Malaria"}
     assert result.finding.pages[0].red_flags["zh"], "the knowledge base came along"
-    assert result.finding.id
+    assert result.finding.id and result.key_in_file
     ready.results.confirm("blue")
     ready.results.set_reference("bed 4")
     ready.results.refer()
@@ -106,6 +110,30 @@ async def test_the_preview_is_exactly_what_the_model_sees(ready: Presenter, tmp_
     assert np.array_equal(levels, np.rint(pixels[0] * 255).astype(np.uint8))
 
 
+async def test_the_suggested_region_is_what_the_chosen_model_knows(
+    ready: Presenter, coordinator: CoordinatorServer, tmp_path: Path
+) -> None:
+    coordinator.simulator.publish(make_release(version=2, padding=statistics(), novelty=limits()))
+    ready.models.look()
+    await ready.settle()
+    assert ready.state.shelf is not None
+    ready.models.download(ready.state.shelf.of("malaria")[0])
+    await ready.settle()
+    path = photograph(tmp_path / "decoy.png", decoy=True)
+    ready.open_disease("malaria")
+    ready.capture.choose(path)
+    await ready.settle()
+    assert ready.state.failure is None
+    suggested = ready.state.photo.suggested
+    assert suggested is not None and overlap(suggested, SUBJECT) > RIGHTLY
+    assert ready.state.photo.box == suggested
+    ready.capture.begin(None)
+    ready.capture.choose(path)
+    await ready.settle()
+    plain = ready.state.photo.suggested
+    assert plain is not None and overlap(plain, SUBJECT) == 0, "of all diseases, no model has a say"
+
+
 async def test_it_works_without_the_coordinator(
     ready: Presenter, coordinator: CoordinatorServer, tmp_path: Path
 ) -> None:
@@ -113,8 +141,32 @@ async def test_it_works_without_the_coordinator(
     coordinator.answer_delay_s = 30
     opened = await ready.services.pictures.open(photo(tmp_path, RED))
     async with asyncio.timeout(5):
-        (found,) = await ready.services.recognition.recognise(opened, None, "malaria", None)
-    assert found.pages
+        answers = await ready.services.recognition.recognise(opened, None, "malaria", None)
+    assert answers.findings[0].pages
+
+
+async def test_a_release_in_quarantine_is_shown_and_let_in_again(ready: Presenter, tmp_path: Path) -> None:
+    node = ready.services.library._node  # type: ignore[attr-defined]
+
+    async def set_aside() -> None:
+        local = await node.local()
+        (manifest,) = await node.manifests("malaria", None)
+        died = ModelDiedError("worker.model_crashed", manifest, release=manifest.name, problem="SIGSEGV")
+        await node.edge.quarantine(local).add(manifest, died)
+
+    await ready.services.library._worker.run(set_aside)  # type: ignore[attr-defined]
+    ready.device.open()
+    await ready.settle()
+    report = ready.state.device.report
+    assert report is not None and [item.release for item in report.set_aside] == ["malaria@1"]
+    opened = await ready.services.pictures.open(photo(tmp_path, RED))
+    with pytest.raises(MedMeshError) as refused:
+        await ready.services.recognition.recognise(opened, None, "malaria", None)
+    assert refused.value.code == "worker.release_quarantined"
+    ready.device.readmit("malaria@1")
+    await ready.settle()
+    assert ready.state.device.report is not None and ready.state.device.report.set_aside == ()
+    assert (await ready.services.recognition.recognise(opened, None, "malaria", None)).findings
 
 
 async def test_looking_up_without_a_photo(ready: Presenter) -> None:
@@ -139,10 +191,23 @@ async def test_device_report_settings_and_leaving(ready: Presenter) -> None:
         and report.membership is not None
         and report.membership.coordinator == "Simulated coordinator"
     )
-    assert report.installed[0][:2] == ("malaria", "malaria@1") and report.bytes_stored > 0
+    assert [(m.disease, m.release, m.pinned) for m in report.stored] == [("malaria", "malaria@1", False)]
+    assert report.bytes_stored > 0
+    for pinned in (True, False):
+        ready.device.pin("malaria", "malaria", pinned=pinned)
+        await ready.settle()
+        assert ready.state.device.report is not None and ready.state.device.report.stored[0].pinned is pinned
+    assert report.set_aside == () and not report.key_in_file, "nothing was kept yet"
     ready.device.set("threads", "2")
     await ready.settle()
     assert dict(ready.state.device.settings)["threads"] == "2"
+    ready.device.set("wan_kbps", "256")
+    await ready.settle()
+    ready.device.set_quota(500)
+    await ready.settle()
+    kept = dict(ready.state.device.settings)
+    assert (kept["wan_kbps"], kept["cache_quota_mb"]) == ("256.0", "500")
+    assert ready.state.device.report is not None and ready.state.device.report.quota_mb == 500
     ready.device.set("threads", "many")
     await ready.settle()
     assert ready.state.failure is not None and ready.state.failure.code == "edge.config_value"
@@ -152,7 +217,8 @@ async def test_device_report_settings_and_leaving(ready: Presenter) -> None:
 
 async def test_screening_and_removing(ready: Presenter, tmp_path: Path) -> None:
     opened = await ready.services.pictures.open(photo(tmp_path, RED))
-    assert [f.disease for f in await ready.services.recognition.recognise(opened, None, None, None)] == ["malaria"]
+    answers = await ready.services.recognition.recognise(opened, None, None, None)
+    assert [f.disease for f in answers.findings] == ["malaria"] and answers.set_aside == ()
     assert ready.state.shelf is not None
     ready.models.remove(ready.state.shelf.of("malaria")[0])
     await ready.settle()

@@ -9,6 +9,7 @@ import pytest
 
 from edge_node.activation.self_test import self_test
 from edge_node.errors import ReleaseRefusedError
+from edge_node.recognition.picture import Picture
 from edge_node.worker.client import WorkerLimits, WorkerModels
 from edge_node.worker.errors import ModelDiedError
 from protocols.errors import ProtocolError
@@ -35,10 +36,10 @@ def test_no_damaged_model_ends_the_program_and_the_next_one_runs(tmp_path: Path)
         for seed in range(_SEEDS):
             part = {"trunk": damaged(TRUNK, seed)} if seed % 2 else {"head": damaged(HEAD, seed)}
             try:
-                models.recognise(photo, [shelf.release("damaged", **part)], None)
+                models.recognise(Picture(photo), [shelf.release("damaged", **part)])
             except (ProtocolError, ModelDiedError):
                 refused += 1
-            assert models.recognise(photo, [sound], None)[0].answer.outcome == "recognised"
+            assert models.recognise(Picture(photo), [sound])[0].answer.outcome == "recognised"
     finally:
         models.close()
     assert refused > _SEEDS // 3

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_node.recognition.picture import Picture
 from edge_node.worker.client import WorkerLimits, WorkerModels, restart_pause_s
 from edge_node.worker.errors import ModelDiedError, WorkerError
 from protocols.imaging import ImageError, InputSpec
@@ -68,11 +69,11 @@ def test_the_release_that_ran_is_named_and_others_go_on(shelf: Shelf, fault: str
     good, bad, photo = shelf.release("good"), shelf.release(fault), shelf.photo()
     with faulty(shelf, timeout_s=2.0 if problem == "2 s" else 60.0, memory_mb=600) as models:
         with pytest.raises(ModelDiedError) as caught:
-            models.recognise(photo, [good, bad, good], None)
+            models.recognise(Picture(photo), [good, bad, good])
         assert (caught.value.code, caught.value.manifest.model, caught.value.problem) == (code, fault, problem)
         assert fault in caught.value.message("zh") and f"unquarantine {fault}@1" in caught.value.remedy()
         assert wait_until_gone(announced(shelf))
-        assert models.recognise(photo, [good], None)[0].answer.outcome == "recognised"
+        assert models.recognise(Picture(photo), [good])[0].answer.outcome == "recognised"
 
 
 def test_a_worker_that_is_killed_in_the_middle_is_replaced(shelf: Shelf) -> None:
@@ -83,28 +84,28 @@ def test_a_worker_that_is_killed_in_the_middle_is_replaced(shelf: Shelf) -> None
     with faulty(shelf) as models:
         killer.start()
         with pytest.raises(ModelDiedError) as caught:
-            models.recognise(shelf.photo(), [shelf.release("hang")], None)
+            models.recognise(Picture(shelf.photo()), [shelf.release("hang")])
         killer.join()
         assert caught.value.problem == "SIGKILL"
-        assert models.recognise(shelf.photo(), [shelf.release()], None)
+        assert models.recognise(Picture(shelf.photo()), [shelf.release()])
 
 
 def test_a_worker_that_was_killed_while_idle_is_replaced_and_nobody_blamed(shelf: Shelf) -> None:
     with faulty(shelf) as models:
         for _ in range(3):
-            assert models.recognise(shelf.photo(), [shelf.release()], None)
+            assert models.recognise(Picture(shelf.photo()), [shelf.release()])
             assert models.pid is not None
             os.kill(models.pid, signal.SIGKILL)
 
 
 def test_a_stopped_worker_times_out(shelf: Shelf) -> None:
     with faulty(shelf, timeout_s=1.0) as models:
-        models.recognise(shelf.photo(), [shelf.release()], None)
+        models.recognise(Picture(shelf.photo()), [shelf.release()])
         assert models.pid is not None
         os.kill(models.pid, signal.SIGSTOP)
         with pytest.raises(ImageError):  # nothing had run yet
-            models.recognise(shelf.photo(), [shelf.release()], None)
-        assert models.recognise(shelf.photo(), [shelf.release()], None)
+            models.recognise(Picture(shelf.photo()), [shelf.release()])
+        assert models.recognise(Picture(shelf.photo()), [shelf.release()])
 
 
 def test_signals_that_ask_to_stop_do_not_make_a_model_look_guilty(shelf: Shelf) -> None:
@@ -116,7 +117,7 @@ def test_signals_that_ask_to_stop_do_not_make_a_model_look_guilty(shelf: Shelf) 
     asker = threading.Thread(target=ask)
     with faulty(shelf) as models:
         asker.start()
-        assert models.recognise(shelf.photo(), [shelf.release("slow")], None)
+        assert models.recognise(Picture(shelf.photo()), [shelf.release("slow")])
         asker.join()
 
 
@@ -125,14 +126,14 @@ def test_a_picture_that_kills_the_decoder_is_refused_and_no_model_blamed(shelf: 
     other = shelf.release("other", input=InputSpec(64, (0.0, 1.0)))
     with faulty(shelf, timeout_s=2.0) as models:
         with pytest.raises(ImageError) as caught:
-            models.recognise(shelf.photo(name), [shelf.release(), other], None)
+            models.recognise(Picture(shelf.photo(name)), [shelf.release(), other])
         assert caught.value.code == "image.decoder_died"
-        assert models.recognise(shelf.photo(), [shelf.release(), other], None)
+        assert models.recognise(Picture(shelf.photo()), [shelf.release(), other])
 
 
 def test_a_picture_that_fails_only_in_a_damaged_process_is_not_refused(shelf: Shelf) -> None:
     with faulty(shelf) as models:
-        assert models.recognise(shelf.photo("once.png"), [shelf.release()], None)
+        assert models.recognise(Picture(shelf.photo("once.png")), [shelf.release()])
 
 
 @pytest.mark.parametrize("fault", ["segfault", "hang", "eat"])
@@ -187,7 +188,7 @@ def test_concurrent_requests_are_all_answered_and_one_that_dies_disturbs_none(sh
 
     def ask(release: object) -> str:
         try:
-            return models.recognise(photo, [release], None)[0].manifest.model  # type: ignore[list-item]
+            return models.recognise(Picture(photo), [release])[0].manifest.model  # type: ignore[list-item]
         except ModelDiedError as error:
             return error.code
 
@@ -202,7 +203,7 @@ def test_closing_ends_a_request_and_leaves_no_process(shelf: Shelf) -> None:
 
     def ask() -> None:
         try:
-            models.recognise(shelf.photo(), [shelf.release("hang")], None)
+            models.recognise(Picture(shelf.photo()), [shelf.release("hang")])
         except WorkerError as error:
             failures.append(error.code)
 
@@ -214,7 +215,7 @@ def test_closing_ends_a_request_and_leaves_no_process(shelf: Shelf) -> None:
     assert failures == ["worker.closed"] and not is_running(pid)
     models.close()
     with pytest.raises(WorkerError):
-        models.recognise(shelf.photo(), [shelf.release()], None)
+        models.recognise(Picture(shelf.photo()), [shelf.release()])
 
 
 def test_a_worker_that_was_only_warmed_up_is_closed_too(shelf: Shelf) -> None:
@@ -231,9 +232,10 @@ def test_no_orphan_is_left_when_the_program_itself_is_killed(shelf: Shelf, fault
     shelf.release(fault)
     script = (
         "import sys; from pathlib import Path\n"
+        "from edge_node.recognition.picture import Picture\n"
         "from tests.edge_node.support.shelf import Shelf, faulty\n"
         "shelf = Shelf(Path(sys.argv[1]))\n"
-        "with faulty(shelf) as models: models.recognise(shelf.photo(), [shelf.release(sys.argv[2])], None)\n"
+        "with faulty(shelf) as models: models.recognise(Picture(shelf.photo()), [shelf.release(sys.argv[2])])\n"
     )
     program = subprocess.Popen([sys.executable, "-c", script, str(shelf.folder), fault], env=environment(), cwd=ROOT)
     pid = announced(shelf)
@@ -252,6 +254,6 @@ def test_no_orphan_is_left_when_the_program_itself_is_killed(shelf: Shelf, fault
 )
 def test_a_worker_that_cannot_be_started_is_a_clear_error(shelf: Shelf, command: tuple[str, ...], problem: str) -> None:
     with faulty(shelf, command=command) as models, pytest.raises(WorkerError) as caught:
-        models.recognise(shelf.photo(), [shelf.release()], None)
+        models.recognise(Picture(shelf.photo()), [shelf.release()])
     assert (caught.value.code, caught.value.kind.exit_code) == ("worker.cannot_start", 6)
     assert problem in caught.value.message() or problem == "malformed message"

@@ -12,6 +12,7 @@ import pytest
 
 from edge_node.cache.quarantine import Quarantine
 from edge_node.errors import EdgeError, ReleaseRefusedError
+from edge_node.recognition.picture import Picture
 from edge_node.recognition.recogniser import Recogniser
 from edge_node.recognition.service import RecognitionService
 from edge_node.worker.errors import ModelDiedError
@@ -31,11 +32,11 @@ class Fragile:
         self.fragile, self.over = set(fragile), over
         self._recogniser = Recogniser(node.runner)  # type: ignore[arg-type]
 
-    def recognise(self, image: Path, releases: Any, crop: Any, *, explain: bool = False) -> Any:
+    def recognise(self, picture: Picture, releases: Any, *, explain: bool = False) -> Any:
         for release in releases:
-            if release.name in self.fragile and self.over in image.name:
+            if release.name in self.fragile and self.over in picture.file.name:
                 raise ModelDiedError("worker.model_crashed", release, release=release.name, problem="SIGSEGV")
-        return self._recogniser.recognise(image, releases, crop, explain=explain)
+        return self._recogniser.recognise(picture, releases, explain=explain)
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Clinic:
         images = [self.folder / name for name in names or ("a.png",)]
         for image in images:
             image.write_bytes(png(RED, edge=80))
-        return await self.guard.recognise(images, releases or await self.in_use(), None, None)
+        return await self.guard.recognise([Picture(i) for i in images], releases or await self.in_use(), None)
 
 
 def guarded(node: Node, models: Fragile | Models) -> GuardedRecognition:
@@ -126,7 +127,7 @@ async def test_a_release_that_dies_while_it_is_explained_goes_into_quarantine_to
         (malaria, _) = await c.in_use()
         (tmp_path / "a.png").write_bytes(png(RED, edge=80))
         with pytest.raises(ModelDiedError):
-            await c.guard.heat(tmp_path / "a.png", malaria, None)
+            await c.guard.heat(Picture(tmp_path / "a.png"), malaria)
         assert [m.name for m in await c.quarantine.marks()] == ["malaria@2"]
 
 

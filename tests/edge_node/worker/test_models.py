@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from edge_node.recognition.picture import Picture
 from edge_node.recognition.recogniser import Recognition
 from edge_node.worker.client import WorkerLimits, WorkerModels
 from edge_node.worker.models import LocalModels, Models
@@ -37,7 +41,7 @@ def models(request: pytest.FixtureRequest, shelf: Shelf) -> Iterator[Models]:
 
 
 def run(models: Models, image: Path, *releases: ReleaseManifest, crop: Box | None = None) -> list[Recognition]:
-    return models.recognise(image, releases, crop)
+    return models.recognise(Picture(image, crop), releases)
 
 
 def test_each_release_is_answered_in_order(models: Models, shelf: Shelf) -> None:
@@ -45,7 +49,7 @@ def test_each_release_is_answered_in_order(models: Models, shelf: Shelf) -> None
     both = shelf.photo("both.png", RED, BLUE)
     found = run(models, both, *releases, crop=Box(80, 0, 80, 80))
     assert [r.manifest.model for r in found] == ["a", "b", "c"]
-    assert all(r.answer.in_set == (1,) and r.answer.outcome == "recognised" and r.image == both for r in found)
+    assert all(r.answer.in_set == (1,) and r.answer.outcome == "recognised" and r.picture.file == both for r in found)
     assert run(models, both, releases[0], crop=Box(0, 0, 80, 80))[0].answer.in_set == (0,)
 
 
@@ -78,9 +82,9 @@ def test_failures_are_the_same(models: Models, shelf: Shelf) -> None:
 
 def test_an_answer_from_the_worker_is_the_local_one_in_every_field(shelf: Shelf) -> None:
     release, image = shelf.release("located"), shelf.photo("photo.png", RED, BLUE)
-    (here,) = LocalModels(FaultyPipelines(shelf.path)).recognise(image, [release], None, explain=True)
+    (here,) = LocalModels(FaultyPipelines(shelf.path)).recognise(Picture(image), [release], explain=True)
     with faulty(shelf) as worker:
-        (there,) = worker.recognise(image, [release], None, explain=True)
+        (there,) = worker.recognise(Picture(image), [release], explain=True)
     exact = {f.name for f in fields(Recognition)} - {"prepare_ms", "infer_ms", "answer", "evidence"}
     assert all(getattr(here, name) == getattr(there, name) for name in exact)
     assert (here.answer.scores == there.answer.scores).all()
@@ -102,7 +106,28 @@ def test_a_name_that_is_no_text_and_a_relative_one_reach_the_worker(
     odd = shelf.photo("photo-\udcff.png")
     release = shelf.release()
     with faulty(shelf) as worker:
-        assert run(worker, odd, release)[0].image == odd
+        assert run(worker, odd, release)[0].picture.file == odd
         monkeypatch.chdir(shelf.folder)
         shelf.photo("near.png")
-        assert run(worker, Path("near.png"), release)[0].image == Path("near.png")
+        assert run(worker, Path("near.png"), release)[0].picture.file == Path("near.png")
+
+
+class Slow(Pipelines):
+    """Notices when it is run twice at a time."""
+
+    running, most = 0, 0
+
+    def logits(self, *arguments: Any) -> Any:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        time.sleep(0.05)
+        self.running -= 1
+        return super().logits(*arguments)
+
+
+def test_within_the_program_one_model_runs_at_a_time(shelf: Shelf) -> None:
+    runner, release, photo = Slow(shelf.path), shelf.release(), Picture(shelf.photo())
+    models = LocalModels(runner)
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda _: models.recognise(photo, [release]), range(3)))
+    assert runner.most == 1

@@ -21,6 +21,7 @@ from edge_node.ui.errors import UiError
 from edge_node.ui.findings import disease_page, finding
 from edge_node.ui.ports import Progress, Services
 from edge_node.ui.values import (
+    Answers,
     Card,
     DeviceReport,
     DiseasePage,
@@ -28,6 +29,7 @@ from edge_node.ui.values import (
     Folder,
     Freshness,
     Heat,
+    Kept,
     KnowledgeHit,
     Membership,
     Neighbour,
@@ -36,7 +38,9 @@ from edge_node.ui.values import (
     Photo,
     Prepared,
     Raster,
+    SetAside,
     Shelf,
+    Stored,
     Words,
 )
 from protocols.errors import Language, MedMeshError
@@ -78,7 +82,9 @@ def smear(width: int, height: int) -> Raster:
     return Raster(width, height, pixels.clip(0, 255).astype(np.uint8).tobytes())
 
 
-def answer(outcome: Outcome = "recognised", disease: str = "malaria", top: float = 0.94) -> Finding:
+def answer(
+    outcome: Outcome = "recognised", disease: str = "malaria", top: float = 0.94, instead_of: str | None = None
+) -> Finding:
     """An answer as the recognition service prints it."""
     wanted = {"malaria": ("malaria", "normal-blood-cell"), "pneumonia": ("pneumonia", "normal-chest")}[disease]
     labels = ("parasitized", "uninfected") if disease == "malaria" else ("pneumonia", "normal")
@@ -114,6 +120,7 @@ def answer(outcome: Outcome = "recognised", disease: str = "malaria", top: float
             },
             "timing_ms": {"prepare": 70.0, "infer": 35.0, "total": 105.0},
             "notice": "research use only",
+            "instead_of": None if instead_of is None else {"release": instead_of, "code": "worker.model_crashed"},
         }
     )
 
@@ -224,6 +231,8 @@ class FakeRecognition:
     boxes: list[Box | None] = field(default_factory=list)
     prepared: list[Box | None] = field(default_factory=list)
     failure: MedMeshError | None = None
+    set_aside: tuple[MedMeshError, ...] = ()
+    instead_of: str | None = None
     delay_s: float = 0.0
     raster: Raster = field(default_factory=lambda: smear(150, 150))
 
@@ -234,18 +243,25 @@ class FakeRecognition:
         self.prepared.append(crop)
         return Prepared(self.raster, self.faults)
 
-    async def recognise(self, photo: Photo, crop: Box | None, disease: str | None, model: str | None) -> list[Finding]:
+    async def recognise(self, photo: Photo, crop: Box | None, disease: str | None, model: str | None) -> Answers:
         self.boxes.append(crop)
         await asyncio.sleep(self.delay_s)
         if self.failure is not None:
             raise self.failure
         if disease is None:
-            return [answer("recognised"), answer("not_this_kind_of_image", "pneumonia")]
-        return [answer(self.outcome, disease)]
+            findings = answer("recognised"), answer("not_this_kind_of_image", "pneumonia")
+            return Answers(findings, self.set_aside)
+        return Answers((answer(self.outcome, disease, instead_of=self.instead_of),))
 
 
+@dataclass
 class FakeCrops:
-    async def suggest(self, photo: Photo) -> Box | None:
+    asked: list[tuple[str | None, str | None]] = field(default_factory=list)
+    delay_s: float = 0.0
+
+    async def suggest(self, photo: Photo, disease: str | None, model: str | None) -> Box | None:
+        self.asked.append((disease, model))
+        await asyncio.sleep(self.delay_s)
         return Box(1000, 750, 2000, 1500)
 
 
@@ -283,17 +299,18 @@ def _hit(entry: Entry) -> KnowledgeHit:
 
 @dataclass
 class FakeHistory:
+    key_in_file: bool = False
     cases: dict[str, PastCase] = field(default_factory=dict)
     confirmed: list[tuple[str, str]] = field(default_factory=list)
 
-    async def record(self, photo: Photo, crop: Box | None, finding: Finding) -> str:
+    async def record(self, photo: Photo, crop: Box | None, finding: Finding) -> Kept:
         result = f"r{len(self.cases) + 1}"
         top = finding.top
         when = NOW + timedelta(minutes=len(self.cases))
         self.cases[result] = PastCase(
             result, when, finding.disease, finding.outcome, top.name, sent=False, finding=finding
         )
-        return result
+        return Kept(result, self.key_in_file and len(self.cases) == 1)
 
     async def find(self, limit: int) -> list[PastCase]:
         return [replace(case, finding=None) for case in reversed(self.cases.values())][:limit]
@@ -333,8 +350,21 @@ class FakeCamera:
 @dataclass
 class FakeDevice:
     synced: int = 0
+    set_aside: tuple[SetAside, ...] = ()
+    key_in_file: bool = False
+    pinned: set[str] = field(default_factory=set)
     failure: MedMeshError | None = None
-    values: dict[str, str] = field(default_factory=lambda: {"auto_update": "true", "threads": "1"})
+    values: dict[str, str] = field(
+        default_factory=lambda: {
+            "auto_update": "true",
+            "threads": "1",
+            "wan_kbps": "0.0",
+            "lan_kbps": "0.0",
+            "metered": "false",
+            "monthly_mb": "300",
+            "cache_quota_mb": "0",
+        }
+    )
     membership: Membership | None = field(
         default_factory=lambda: Membership("0123", "clinic-7", "Demo hospital network", NOW + timedelta(days=390))
     )
@@ -348,15 +378,24 @@ class FakeDevice:
             bytes_free=31_000_000_000,
             bytes_received={"metadata": 4200, "coordinator": 57_000, "peers": 22_100_000},
             knowledge_version="5f2991a0c1d2",
-            installed=(("malaria", "malaria@3", 22_230_000),),
+            stored=(Stored("malaria", "malaria", 3, 22_230_000, "malaria" in self.pinned),),
             problems=("pneumonia@1 does not give its publisher's answers on this machine.",),
+            set_aside=self.set_aside,
             waiting=2,
+            quota_mb=int(self.values["cache_quota_mb"]),
+            key_in_file=self.key_in_file,
         )
 
     async def sync(self) -> None:
         if self.failure is not None:
             raise self.failure
         self.synced += 1
+
+    async def pin(self, disease: str, model: str, *, pinned: bool) -> None:
+        self.pinned = self.pinned | {model} if pinned else self.pinned - {model}
+
+    async def readmit(self, release: str) -> None:
+        self.set_aside = tuple(item for item in self.set_aside if item.release != release)
 
     async def neighbours(self) -> Sequence[Neighbour]:
         return [

@@ -1,0 +1,70 @@
+"""Signatures under parcels and receipts (EC P-256, SHA-256): the node's key signs, the pinned CA is what is believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from edge_node.errors import EdgeError
+from protocols.parcels import FORMAT, Parcel, Signed, envelope, signed_bytes
+
+_ALGORITHM = ec.ECDSA(hashes.SHA256())
+
+
+class NodeSigner:
+    """The node's own key and certificate."""
+
+    def __init__(self, credentials: Path) -> None:
+        """Args: credentials: PEM file of both.
+
+        Raises:
+            EdgeError: ``edge.identity_damaged``.
+        """
+        pem = credentials.read_bytes()
+        try:
+            key = serialization.load_pem_private_key(pem, None)
+            certificate = x509.load_pem_x509_certificate(pem)
+        except (ValueError, TypeError) as error:
+            raise EdgeError("edge.identity_damaged", path=credentials) from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise EdgeError("edge.identity_damaged", path=credentials)
+        self._key = key
+        self.certificate = certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    def sealed(self, parcel: Parcel) -> bytes:
+        """The parcel as it travels."""
+        body = parcel.body()
+        return envelope(self._key.sign(signed_bytes(FORMAT, body), _ALGORITHM), body)
+
+
+def is_from_coordinator(signed: Signed, ca_pem: str) -> bool:
+    """Whether the pinned CA itself signed."""
+    return _is_right(x509.load_pem_x509_certificate(ca_pem.encode()), signed)
+
+
+def is_from_node(parcel: Parcel, signed: Signed, ca_pem: str) -> bool:
+    """Whether a node of the pinned CA signed, by its certificate; an expired one counts, as between peers."""
+    authority = x509.load_pem_x509_certificate(ca_pem.encode())
+    try:
+        certificate = x509.load_pem_x509_certificate(parcel.certificate.encode())
+        certificate.verify_directly_issued_by(authority)
+        names = [name.value for name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return names == [parcel.node] and _is_right(certificate, signed)
+
+
+def _is_right(certificate: x509.Certificate, signed: Signed) -> bool:
+    try:
+        key = certificate.public_key()
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            return False
+        key.verify(signed.signature, signed.data, _ALGORITHM)
+    except (InvalidSignature, ValueError):
+        return False
+    return True

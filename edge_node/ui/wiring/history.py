@@ -1,0 +1,73 @@
+"""The history of results."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from edge_node.ui.findings import finding as read_finding
+from edge_node.ui.values import Finding, Kept, PastCase, Photo, Words
+from edge_node.ui.wiring.node import Adapter
+from protocols.imaging import Box
+
+if TYPE_CHECKING:
+    from edge_node.outbox.history import Remembered
+
+
+class EdgeHistory(Adapter):
+    """The history of results, encrypted by its own key."""
+
+    async def record(self, photo: Photo, crop: Box | None, finding: Finding) -> Kept:
+        """Keep a result."""
+        return await self._run(lambda: self._record(finding))
+
+    async def _record(self, finding: Finding) -> Kept:
+        from edge_node.outbox.unlock import KEY_FILE
+
+        outbox, is_first = self._node.edge.outbox(), not self._node.edge.paths.outbox.exists()
+        async with outbox.history(create=True) as history:
+            (saved,) = await history.save([dict(finding.document)])
+        return Kept(str(saved["id"]), is_first and (await outbox.counts()).key_place == KEY_FILE)
+
+    async def find(self, limit: int) -> list[PastCase]:
+        """The latest results."""
+        return await self._run(lambda: self._find(limit))
+
+    async def _find(self, limit: int) -> list[PastCase]:
+        if not self._node.edge.paths.outbox.exists():
+            return []
+        async with self._node.edge.outbox().history() as history:
+            return [past_case(item) for item in (await history.search(None, None, limit)).results]
+
+    async def get(self, result: str) -> PastCase | None:
+        """One result, whole."""
+        return await self._run(lambda: self._get(result))
+
+    async def _get(self, result: str) -> PastCase | None:
+        async with self._node.edge.outbox().history() as history:
+            item = await history.show(result)
+        return replace(past_case(item), finding=read_finding(item.result))
+
+    async def confirm(self, result: str, label: str) -> None:
+        """Keep the clinician's word and queue it."""
+        await self._run(lambda: self._confirm(result, label))
+
+    async def _confirm(self, result: str, label: str) -> None:
+        async with self._node.edge.outbox().history() as history:
+            await history.confirm(result, label)
+
+
+def past_case(item: Remembered) -> PastCase:
+    """A result of the history in the app's own values."""
+    names: dict[str, Words] = {label["label"]: label["name"] for label in item.result["labels"]}
+    confirmed = None if item.word is None else item.word.label
+    return PastCase(
+        id=item.id,
+        when=item.made,
+        disease=item.result["disease"],
+        outcome=item.result["outcome"],
+        name=next(iter(names.values())),
+        confirmed=confirmed,
+        confirmed_name=names.get(confirmed or "", {}),
+        sent=item.state == "sent",
+    )

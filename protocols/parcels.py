@@ -1,0 +1,261 @@
+"""What travels between nodes and the coordinator by other people's hands: a node's parcel, and the coordinator's receipt. Pure.
+
+Both are one line with the signature, base64, and then a JSON body. What is signed is the format's name, a line end and the
+body's very bytes: so a signature counts for nothing else, and nobody needs to agree on how JSON is written.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from protocols.artifacts import canonical_json, is_sha256
+from protocols.errors import ProtocolError
+from protocols.results import batch
+
+FORMAT = "medmesh.parcel/1"
+RECEIPT_FORMAT = "medmesh.receipt/1"
+MAX_PARCEL_BYTES = 1024 * 1024
+MAX_RECEIPT_BYTES = 16 * 1024
+MAX_BATCHES = 64  # in one parcel; 12,800 records
+MAX_PARTS = 16  # parcels of one export
+ROOM_BYTES = 700 * 1024  # for batches in one parcel, before base64; leaves room for the rest
+_MAX_CERTIFICATE = 8 * 1024
+_MAX_SIGNATURE = 200
+_MOST = 64
+_NODE = re.compile(r"[0-9a-f]{16}")
+_BATCH = re.compile(r"[0-9a-f]{16}")
+_WORD = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """How a node stands.
+
+    Attributes:
+        made: by the node's clock.
+        version: of its program.
+        releases: in use, ``model@version``.
+        serial: of the list last verified; None: never.
+        stale_days: whole days since then.
+        queued: records that wait for the coordinator.
+        refused: records that it turned down.
+        events: how often what went wrong, by code.
+    """
+
+    made: datetime
+    version: str
+    releases: tuple[str, ...]
+    serial: int | None
+    stale_days: int | None
+    queued: int
+    refused: int
+    events: tuple[tuple[str, int], ...]
+
+    def document(self) -> dict[str, Any]:
+        """The JSON form, cut to what a reader takes."""
+        return {
+            "made": self.made.isoformat(timespec="minutes"),
+            "version": self.version,
+            "releases": list(self.releases[:_MOST]),
+            "serial": self.serial,
+            "stale_days": self.stale_days,
+            "queued": self.queued,
+            "refused": self.refused,
+            "events": dict(self.events[:_MOST]),
+        }
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What a node sends: batches of results as on its own line, and how it stands.
+
+    Attributes:
+        coordinator: fingerprint of the CA that it is for.
+        node: who sends it.
+        number: rises with every export of the node.
+        part: of several parcels of one export.
+        certificate: the node's, PEM, for carriers that do not know it.
+        frames: the batches.
+    """
+
+    coordinator: str
+    node: str
+    number: int
+    part: int
+    certificate: str
+    heartbeat: Heartbeat
+    frames: tuple[bytes, ...]
+
+    def body(self) -> bytes:
+        """The bytes to sign, without the format's name."""
+        return canonical_json(
+            {
+                "coordinator": self.coordinator,
+                "node": self.node,
+                "number": self.number,
+                "part": self.part,
+                "certificate": self.certificate,
+                "heartbeat": self.heartbeat.document(),
+                "batches": [base64.b64encode(frame).decode() for frame in self.frames],
+            }
+        )
+
+
+@dataclass(frozen=True)
+class PaperReceipt:
+    """What the coordinator has for good of a parcel.
+
+    Attributes:
+        node: whose parcel it was.
+        parcel: SHA-256 of the parcel's bytes.
+        batches: ids of those that are committed.
+        refused: ids of those that it will not take.
+    """
+
+    node: str
+    parcel: str
+    batches: tuple[str, ...]
+    refused: tuple[str, ...]
+
+    def body(self) -> bytes:
+        """The bytes to sign, without the format's name."""
+        return canonical_json(
+            {"node": self.node, "parcel": self.parcel, "batches": list(self.batches), "refused": list(self.refused)}
+        )
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A signature that nobody has verified yet, and the bytes that it is said to be for."""
+
+    signature: bytes
+    data: bytes
+
+
+def signed_bytes(form: str, body: bytes) -> bytes:
+    """What a signature is made over."""
+    return form.encode() + b"\n" + body
+
+
+def envelope(signature: bytes, body: bytes) -> bytes:
+    """Signature and body as they travel."""
+    return base64.b64encode(signature) + b"\n" + body
+
+
+def parcel_digest(data: bytes) -> str:
+    """What a parcel is called."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_parcel(data: bytes) -> tuple[Parcel, Signed]:
+    """Read a parcel from a stranger; its batches are only bounded here.
+
+    Raises:
+        ProtocolError: ``parcel.malformed``.
+    """
+    try:
+        signed, document = _opened(data, FORMAT, MAX_PARCEL_BYTES)
+        frames = tuple(base64.b64decode(text, validate=True) for text in _rows(document["batches"], MAX_BATCHES))
+        if any(not 0 < len(frame) <= batch.MAX_FRAME_BYTES for frame in frames):
+            raise ValueError
+        parcel = Parcel(
+            coordinator=_digest(document["coordinator"]),
+            node=_match(_NODE, document["node"]),
+            number=_count(document["number"]),
+            part=_count(document["part"], MAX_PARTS - 1),
+            certificate=_text(document["certificate"], _MAX_CERTIFICATE),
+            heartbeat=_heartbeat(document["heartbeat"]),
+            frames=frames,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+        raise ProtocolError("parcel.malformed") from error
+    return parcel, signed
+
+
+def read_receipt(data: bytes) -> tuple[PaperReceipt, Signed]:
+    """Read a receipt from a stranger.
+
+    Raises:
+        ProtocolError: ``parcel.malformed``.
+    """
+    try:
+        signed, document = _opened(data, RECEIPT_FORMAT, MAX_RECEIPT_BYTES)
+        receipt = PaperReceipt(
+            _match(_NODE, document["node"]),
+            _digest(document["parcel"]),
+            tuple(_match(_BATCH, x) for x in _rows(document["batches"], MAX_BATCHES)),
+            tuple(_match(_BATCH, x) for x in _rows(document["refused"], MAX_BATCHES)),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+        raise ProtocolError("parcel.malformed") from error
+    return receipt, signed
+
+
+def _opened(data: bytes, form: str, most_bytes: int) -> tuple[Signed, Any]:
+    if len(data) > most_bytes:
+        raise ValueError
+    line, _, body = data.partition(b"\n")
+    if len(line) > _MAX_SIGNATURE:
+        raise ValueError
+    return Signed(base64.b64decode(line, validate=True), signed_bytes(form, body)), json.loads(body)
+
+
+def _heartbeat(document: Any) -> Heartbeat:
+    events = document["events"]
+    if len(events) > _MOST:
+        raise ValueError
+    made = datetime.fromisoformat(document["made"])
+    if made.tzinfo is None:
+        raise ValueError
+    return Heartbeat(
+        made=made,
+        version=_match(_WORD, document["version"]),
+        releases=tuple(_match(_WORD, x) for x in _rows(document["releases"], _MOST)),
+        serial=_optional(document["serial"]),
+        stale_days=_optional(document["stale_days"]),
+        queued=_count(document["queued"]),
+        refused=_count(document["refused"]),
+        events=tuple((_match(_WORD, code), _count(count)) for code, count in events.items()),
+    )
+
+
+def _rows(value: Any, most: int) -> Sequence[Any]:
+    if not isinstance(value, list) or len(value) > most:
+        raise ValueError
+    return value
+
+
+def _match(pattern: re.Pattern[str], value: Any) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _text(value: Any, most: int) -> str:
+    if not isinstance(value, str) or len(value) > most:
+        raise ValueError
+    return value
+
+
+def _digest(value: Any) -> str:
+    if not is_sha256(value):
+        raise ValueError
+    return str(value)
+
+
+def _count(value: Any, most: int = 2**53) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise ValueError
+    return value
+
+
+def _optional(value: Any) -> int | None:
+    return None if value is None else _count(value)

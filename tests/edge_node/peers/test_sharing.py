@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from edge_node.peers.hub import Hub
+from edge_node.transfer.throttle import Throttle
+from protocols.chunks import CHUNK_BYTES
+from tests.edge_node.support.authority import TestAuthority
+from tests.edge_node.support.mesh import Boasting, Corrupting, Silent, Wan, chunked, introduce, linked, mesh, node
+
+DATA = os.urandom(40 * CHUNK_BYTES + 1234)
+TRUNK, FILES = chunked("trunk", DATA)
+HEAD, HEAD_FILES = chunked("head", os.urandom(30_000))
+
+
+@pytest.fixture
+def authority() -> TestAuthority:
+    return TestAuthority()
+
+
+def wan(kbps: float = 20_000) -> Wan:
+    return Wan({**FILES, **HEAD_FILES}, Throttle(kbps))
+
+
+async def test_eight_nodes_that_start_together_take_one_copy_over_the_wan(
+    tmp_path: Path, authority: TestAuthority
+) -> None:
+    line = wan()
+    async with mesh(authority, tmp_path, line, 8) as nodes:
+        for artifact in (TRUNK, HEAD):
+            assert all(await asyncio.gather(*(one.fetcher.fetch(artifact) for one in nodes)))
+        assert all(one.cache.path(TRUNK.sha256).read_bytes() == DATA for one in nodes)
+    total = TRUNK.size_bytes + HEAD.size_bytes
+    assert line.sent <= 1.05 * total, line.sent / total
+
+
+async def test_a_later_node_takes_nothing_over_the_wan_but_the_chunk_list(
+    tmp_path: Path, authority: TestAuthority
+) -> None:
+    line = wan()
+    async with node(authority, tmp_path / "a", line) as first, node(authority, tmp_path / "b", line) as second:
+        await first.fetcher.fetch(TRUNK)
+        line.sent = 0
+        introduce([first, second])
+        await linked([first, second], 1)
+        await second.fetcher.fetch(TRUNK)
+        assert second.cache.path(TRUNK.sha256).read_bytes() == DATA
+        assert sum(second.received) >= len(DATA)
+    assert line.sent < 2_000
+
+
+async def test_with_a_corrupting_and_a_silent_peer_all_complete(tmp_path: Path, authority: TestAuthority) -> None:
+    """What the bad ones fetch over the WAN counts too, and is of no use to anybody else."""
+    data = os.urandom(80 * CHUNK_BYTES)
+    trunk, files = chunked("trunk", data)
+    line = Wan(files, Throttle(20_000))
+    async with mesh(authority, tmp_path, line, 8, [Corrupting, Silent]) as nodes:
+        await asyncio.gather(*(one.fetcher.fetch(trunk) for one in nodes))
+        assert all(one.cache.path(trunk.sha256).read_bytes() == data for one in nodes)
+    assert line.sent <= 1.3 * len(data), line.sent / len(data)
+
+
+@pytest.mark.parametrize("kind", [Corrupting, Silent, Boasting])
+async def test_a_bad_peer_alone_costs_a_node_less_than_ten_seconds(
+    tmp_path: Path, authority: TestAuthority, kind: type[Hub]
+) -> None:
+    line = wan()
+    async with mesh(authority, tmp_path, line, 2, [kind]) as (bad, good):
+        if kind is not Boasting:
+            await bad.fetcher.fetch(TRUNK)
+            line.sent = 0
+        start = time.monotonic()
+        await good.fetcher.fetch(TRUNK)
+        seconds = time.monotonic() - start
+        assert good.cache.path(TRUNK.sha256).read_bytes() == DATA
+    assert line.sent <= len(DATA) + 2_000
+    assert seconds <= len(DATA) * 8 / 1000 / line.throttle.kbps + 10
