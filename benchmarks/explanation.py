@@ -39,7 +39,8 @@ CHANNELS = 768
 MAX_EXTRA, MAX_RATIO = 0.05, 1.2
 CONVERT = (
     "import sys; from pathlib import Path; from coordinator.training import convert\n"
-    "for source in sorted(Path(sys.argv[1]).glob('*.npz')): convert.head(source, source.with_suffix('.tflite'), 'int8')"
+    "for source in sorted(Path(sys.argv[1]).glob('*.npz')):\n"
+    "    (folder := source.with_suffix('')).mkdir(); convert.head(source, folder, ['int8'])"
 )
 
 
@@ -59,7 +60,7 @@ def heads(folder: Path) -> list[Path]:
         kernels = {f"weights/{tap}": generator.normal(0, 0.02, (CHANNELS, LABELS)).astype(np.float32) for tap in TAPS}
         np.savez(folder / f"{number:02}.npz", taps=np.array(TAPS), bias=np.zeros(LABELS, np.float32), **kernels)
     subprocess.run([sys.executable, "-c", CONVERT, str(folder)], check=True, capture_output=True)
-    return sorted(folder.glob("*.tflite"))
+    return sorted(folder.glob("*/int8.tflite"))
 
 
 def statistics(seed: int) -> bytes:

@@ -16,7 +16,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-SCRIPTS = ("inference", "explanation", "training", "wire", "notices", "kb_search", "honesty", "crop", "install_size")
+SCRIPTS = (
+    "inference",
+    "explanation",
+    "training",
+    "wire",
+    "peers",
+    "notices",
+    "kb_search",
+    "honesty",
+    "crop",
+    "install_size",
+)
 
 
 def main() -> int:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.uid import UID
 
+# What pydicom has to say, in its log as in warnings and exceptions, may repeat what is in the header.
+logging.getLogger("pydicom").propagate = False
+
 _MAGIC_AT, _MAGIC = 128, b"DICM"
 # What every data set begins with: an element of group 8 with its type, or with its length at the very start.
 _ELEMENT = re.compile(
@@ -90,9 +93,6 @@ def read_dicom(path: Path, frame: int | None = None) -> Image.Image:
         import pydicom
     except ImportError as error:
         raise ImageError("image.dicom_missing") from error
-    log = logging.getLogger("pydicom")
-    log.addHandler(logging.NullHandler())  # its warnings, like its exceptions, may repeat what is in the header
-    log.propagate = False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -55,7 +55,8 @@ def recalibrate(manifest: ReleaseManifest, site: Evaluation) -> Recalibrated:
     for number, label in enumerate(names):
         if counts[number] < LEAST_IMAGES:
             raise CoordinatorError("recalibrate.too_few", label=label, count=counts[number], least=LEAST_IMAGES)
-    if len(set(site.groups.tolist())) < 2:
+    images, groups = len(site.truth), len(set(site.groups.tolist()))
+    if groups < 2:
         raise CoordinatorError("recalibrate.one_group")
     logits = np.array([p.logits for p in site.predictions])
     unseen = _out_of_fold(logits, site, manifest.calibration)
@@ -65,8 +66,8 @@ def recalibrate(manifest: ReleaseManifest, site: Evaluation) -> Recalibrated:
         thresholds=thresholds(nonconformity, site.truth, site.groups, manifest.calibration.coverage),
     )
     document = {
-        "images": len(site.truth),
-        "groups": len(set(site.groups.tolist())),
+        "images": images,
+        "groups": groups,
         "before": _figures(site, site.scores, manifest.calibration),
         "after": _figures(site, unseen, fitted),
     }
@@ -78,8 +79,7 @@ def recalibrate(manifest: ReleaseManifest, site: Evaluation) -> Recalibrated:
         quality=more_lenient(manifest.quality, [p.quality for p in site.predictions]),
         data={**manifest.data, "recalibrated": document},
     )
-    found = methods(manifest, result, document["images"], document["groups"])
-    return Recalibrated(replace(result, methods=found), document)
+    return Recalibrated(replace(result, methods=methods(manifest, result, images, groups)), document)
 
 
 def methods(before: ReleaseManifest, after: ReleaseManifest, images: int, groups: int) -> dict[str, dict[str, Any]]:
@@ -99,7 +99,12 @@ def methods(before: ReleaseManifest, after: ReleaseManifest, images: int, groups
         if after.novelty.layout != before.novelty.layout:
             found["layout"] = {"method": "quantile_at_site", "share": _FAMILIAR, "images": images}
     if after.quality != before.quality:
-        found["quality"] = {"method": "widened_at_site", "share": _ORDINARY, "room": round(1 - _ROOM, 6), "images": images}
+        found["quality"] = {
+            "method": "widened_at_site",
+            "share": _ORDINARY,
+            "room": round(1 - _ROOM, 6),
+            "images": images,
+        }
     return found
 
 

@@ -91,7 +91,7 @@ class Trunks:
             sha256 = ready.trunk.sha256
             if self.converted_twice(sha256) or self._again(name, sha256).trunk == sha256:
                 return ready
-            self._record(ready.backbone.id).unlink()
+            self._record(ready.backbone.id).unlink(missing_ok=True)
         raise CoordinatorError("train.conversion_unsteady", what="trunk")
 
     def converted_twice(self, sha256: str) -> bool:

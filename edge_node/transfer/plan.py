@@ -20,6 +20,7 @@ STRIKES = 2
 ANSWER_S = 3.0  # for a chunk asked of a peer, where the LAN has no cap
 GRACE_S = 2.0  # for an owner to claim a chunk that nobody has
 CLAIM_S = 5.0  # without progress a claim lapses; with progress it holds this long at least
+UNCONFIRMED = 2  # chunks of a node's own; with more it may be one whose bytes do not arrive well, and leaves the WAN to others
 BACKLOG = 2  # chunks that an owner is left
 PATIENCE = 3.0  # a claim may take this many times what one of our own chunks took
 MOST_ASKED = 3  # chunks under way from one peer
@@ -60,6 +61,7 @@ class Plan:
         self._missing = set(range(chunks)) - set(held)
         self._peers: dict[str, _Peer] = {}
         self._free_since: dict[int, float] = {}
+        self._unconfirmed: set[int] = set()  # fetched over the WAN by this node, and had by no peer yet
         self._loading: dict[int, float] = {}
         self._own_s = 0.0
 
@@ -109,6 +111,7 @@ class Plan:
         """A peer has one more chunk."""
         known = self._known(peer)
         known.gained.add(index)
+        self._unconfirmed.discard(index)
         known.claims.pop(index, None)
 
     def claimed(self, peer: str, index: int, size: int, now: float) -> bool:
@@ -159,6 +162,7 @@ class Plan:
         """It ended; with ``whole`` because the chunk is here."""
         since = self._loading.pop(index, now)
         if whole:
+            self._unconfirmed.add(index)
             self._own_s = max(self._own_s, now - since)
 
     # --- what to do -----------------------------------------------------------------------------------------------------
@@ -193,7 +197,8 @@ class Plan:
 
         Args:
             now: the time, seconds.
-            gives: peers take what this node has; else it fetches only what nobody else does.
+            gives: peers take what this node has; else it fetches only what nobody else does, as it does while none of
+                them has confirmed what it fetched last.
         """
         good = {name: peer for name, peer in self._peers.items() if peer.strikes == 0}
         asked = {index for peer in self._peers.values() for index in peer.asked}
@@ -203,6 +208,7 @@ class Plan:
             for index in self._missing - asked - set(self._loading)
             if not any(peer.holds(index) for peer in good.values()) and not self._is_left_to_others(index, good, now)
         ]
+        gives = gives and len(self._unconfirmed) <= UNCONFIRMED
         able = [self._me, *rivals] if gives or not rivals else rivals
         owner = {index: max(able, key=lambda who: _draw(who, self._artifact, index)) for index in free}
         self._free_since = {index: self._free_since.get(index, now) for index in free}

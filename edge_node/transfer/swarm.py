@@ -141,7 +141,8 @@ class Swarm:
         self._changed = asyncio.Event()
         self._loads: dict[int, asyncio.Task[None]] = {}
         self._failure: EdgeError | None = None
-        self._last_byte = now()
+        self._last_byte = self._looked = now()
+        self._patience = 0.0  # seconds, by this node's own looks at the clock
         self._is_cut_off = False
 
     def shared(self) -> AbstractContextManager[None]:
@@ -240,11 +241,15 @@ class Swarm:
             self._mesh.expel(peer)
 
     def _ask(self) -> None:
-        for peer in self._plan.overdue(self._now()):
+        # Where this process itself gets no time, answers wait unread: a stretch without a look counts as a short one.
+        now = self._now()
+        self._patience += min(now - self._looked, 2 * _TICK_S)
+        self._looked = now
+        for peer in self._plan.overdue(self._patience):
             self._distrust(peer)
         for peer in self._plan.peers:
             for index in self._plan.to_ask(peer, is_cut_off=self._is_cut_off):
-                self._plan.asked(peer, index, self._now())
+                self._plan.asked(peer, index, self._patience)
                 self._mesh.ask(peer, Get(self._artifact.sha256, index))
 
     def _arrived(self, index: int) -> None:
@@ -293,6 +298,7 @@ class Swarm:
     async def _load(self, index: int) -> None:
         """Fetch one chunk from the first source that delivers; two wrong deliveries put a source out."""
         failure: EdgeError = UnreachableError("edge.no_source", artifact=self._artifact.sha256[:12])
+        is_mixed = self._parts.tail(index) > 0
         for number, source in enumerate(self._sources):
             if self._strikes[number] >= _STRIKES:
                 continue
@@ -300,6 +306,7 @@ class Swarm:
                 await self._stream(source, index)
             except SourceError as error:
                 failure = error
+                is_mixed = is_mixed or self._parts.tail(index) > 0
                 if isinstance(error, RangelessError):
                     self._strikes[number] = _STRIKES
                 continue
@@ -308,7 +315,9 @@ class Swarm:
                 self._arrived(index)
                 return
             self._progress(-size)
-            self._strikes[number] += 1
+            if not is_mixed:  # else the wrong bytes may be of another source, or of an earlier time
+                self._strikes[number] += 1
+            is_mixed = False
             failure = DamagedBytesError("artifact.mismatch", artifact=self._artifact.sha256[:12])
         raise failure
 

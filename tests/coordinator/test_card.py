@@ -13,6 +13,7 @@ import pytest
 
 from coordinator.bootstrap import initialise, open_coordinator
 from coordinator.config import Config
+from coordinator.releases.cards import thresholds
 from coordinator.releases.cards.bundle import metadata
 from coordinator.releases.cards.content import card
 from coordinator.releases.cards.facts import CardFacts, Version, gather, headline
@@ -20,9 +21,11 @@ from coordinator.reports import markdown, page
 from coordinator.reports.document import Alert, Document, Plot, Words
 from coordinator.store.blobs import FolderBlobs
 from coordinator.training import metrics, oof
+from coordinator.training.recalibration import recalibrate
 from protocols.errors import Language
 from protocols.notice import NOTICE
-from tests.support.answers import PATIENT, trained, training
+from protocols.novelty import Residuals
+from tests.support.answers import PATIENT, evaluation, trained, training
 from tests.support.html import Page
 
 RELEASE = {
@@ -189,6 +192,32 @@ def test_recalibrated_version_shows_the_site_and_says_whose_plots_they_are() -> 
     assert "malaria@2" in alerts(document) and "Recalibration for a site" in titles(document)
     text = markdown.render(document, "en")
     assert "| expected calibration error | 0.200 | 0.050 |" in text and "+0.5000" in text
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_card_says_how_each_threshold_was_found(language: Language) -> None:
+    given = facts()
+    text = markdown.render(card(given), language)
+    for wanted in ("97%", "75%", "1.5", "99.6%", "25%", "90%", "240"):
+        assert wanted in text
+    bare = replace(given, manifest=replace(given.manifest, methods={}))
+    assert "how it was found" not in markdown.render(card(bare), "en")
+    newer = replace(given, manifest=replace(given.manifest, methods={"layout": {"method": "by_oracle"}}))
+    assert "by_oracle" in markdown.render(card(newer), language)
+
+
+def test_every_method_of_training_and_of_a_site_has_words_in_both_languages() -> None:
+    given, _ = trained()
+    darker = replace(given, quality=replace(given.quality, sharpness_min=9.0))
+    far = evaluation(given, np.arange(200) % 2, np.arange(200).astype(str))
+    strange = [replace(p, residuals=Residuals(9.0, 9.0)) for p in far.predictions]
+    moved = recalibrate(darker, replace(far, predictions=strange)).manifest
+    assert all(given.methods[name] != moved.methods[name] for name in given.methods)
+    for manifest in (given, moved):
+        shown = thresholds.rows(manifest, thresholds.CALIBRATION | thresholds.LIMITS)
+        assert len(shown) == len(manifest.methods) == 6
+        for _, how in shown:
+            assert isinstance(how, Words) and "{" not in how.en + how.zh and re.search(r"[\u4e00-\u9fff]", how.zh)
 
 
 def test_withdrawn_release_says_so_first() -> None:

@@ -87,10 +87,30 @@ def test_quality_bounds_make_room_for_the_site_and_never_get_stricter() -> None:
     assert more_lenient(PLAIN.quality, [Quality(50.0, 0.5, 0.99, 0.0)] * 30) == PLAIN.quality
 
 
+def test_the_manifest_says_what_was_found_at_the_site_and_what_stayed() -> None:
+    before = replace(
+        PLAIN, methods={n: {"method": f"made up for {n}"} for n in ("familiar", "foreign", "layout", "quality")}
+    )
+    near = recalibrate(before, site(residual=1.0)).manifest.methods
+    assert near["temperature"]["method"] == "likelihood_at_site" and near["temperature"]["images"] == 400
+    assert near["thresholds"] == {"method": "class_conditional_conformal_at_site", "coverage": 0.9, "groups": 100}
+    assert {n: near[n] for n in before.methods} == before.methods
+    far = recalibrate(before, site(residual=3.0)).manifest
+    assert far.methods["familiar"]["method"] == "quantile_at_site"
+    assert far.methods["foreign"]["method"] == "stretched_like_familiar"
+    assert far.methods["layout"] == before.methods["layout"] and far.novelty != before.novelty
+    darker = replace(before.quality, sharpness_min=9.0)
+    assert (
+        recalibrate(replace(before, quality=darker), site()).manifest.methods["quality"]["method"] == "widened_at_site"
+    )
+
+
 def test_too_few_images_of_a_class_or_a_single_patient_are_refused() -> None:
     with pytest.raises(CoordinatorError) as caught:
         recalibrate(PLAIN, site(images=12))
-    assert caught.value.code == "recalibrate.too_few"
+    assert caught.value.code == "recalibrate.too_few" and "at least 10" in caught.value.message()
+    assert "Add labelled images" in caught.value.remedy() and "补充" in caught.value.remedy("zh")
     with pytest.raises(CoordinatorError) as caught:
         recalibrate(PLAIN, site(groups=1))
     assert caught.value.code == "recalibrate.one_group"
+    assert "--groups" in caught.value.remedy() and "--groups" in caught.value.remedy("zh")

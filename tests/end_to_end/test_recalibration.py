@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from coordinator.releases.cards import thresholds
+from coordinator.store.blobs import FolderBlobs
+from protocols.manifest import ReleaseManifest
 from tests.end_to_end.conftest import Network, draw_set
 from tests.support.commands import call, run
 
@@ -82,11 +85,17 @@ def test_no_byte_of_the_network_changes_and_its_release_costs_no_conversion(
     new = run("medmesh-coordinator", "model", "show", name, home=home)
     assert new["artifacts"] == old["artifacts"] and new["manifest"] != old["manifest"]
     assert new["recalibrated"]["from"] == "malaria@1"
+    blobs = FolderBlobs(home / "coordinator" / "artifacts")
+    was, now = (ReleaseManifest.from_bytes(blobs.path(x["manifest"]).read_bytes()) for x in (old, new))
+    assert set(was.methods) == set(now.methods) == {*thresholds.CALIBRATION, *thresholds.LIMITS}
+    assert now.methods["temperature"]["images"] == 75 and was.methods["temperature"]["images"] == 120
+    (note,) = (home / "coordinator" / "backbones").glob("*.twice.json")
+    noted = note.stat().st_mtime_ns
     answer = call("medmesh-coordinator", "release", "propose", name, home=home)
     assert answer.code == 0, answer.stderr
     assert answer.document["state"] == "proposed" and all(g["ok"] for g in answer.document["gates"])
     assert {"parity", "self_test", "converted_twice"} <= {g["name"] for g in answer.document["gates"]}
-    assert "second time" not in answer.stderr
+    assert note.stat().st_mtime_ns == noted, "a second conversion would have written it anew"
 
 
 def test_the_card_says_whose_figures_are_whose(home: Path, recalibrated: dict[str, Any]) -> None:
@@ -95,22 +104,18 @@ def test_the_card_says_whose_figures_are_whose(home: Path, recalibrated: dict[st
     assert "Recalibrated for another site" in card and "75 labelled images of 12 groups" in card
 
 
-@pytest.mark.parametrize(
-    ("model", "where", "code", "exit_code"),
-    [
-        ("nothing", "{site}", "model.unknown", 4),
-        ("malaria@99", "{site}", "model.unknown", 4),
-        ("malaria@1", "{missing}", "file.not_found", 4),
-        ("malaria@1", "{renamed}", "evaluate.labels_differ", 3),
-        ("malaria@1", "{few}", "recalibrate.too_few", 3),
-        ("malaria@1", "{one}", "recalibrate.one_group", 3),
-        ("malaria@1", "{trained}", "recalibrate.seen_in_training", 5),
-    ],
+REFUSALS = (
+    ("nothing", "site", "model.unknown", 4),
+    ("malaria@99", "site", "model.unknown", 4),
+    ("malaria@1", "missing", "file.not_found", 4),
+    ("malaria@1", "renamed", "evaluate.labels_differ", 3),
+    ("malaria@1", "few", "recalibrate.too_few", 3),
+    ("malaria@1", "one", "recalibrate.one_group", 3),
+    ("malaria@1", "trained", "recalibrate.seen_in_training", 5),
 )
-def test_refusals_are_sentences_and_leave_no_version(
-    network: Network, home: Path, site: Path, tmp_path: Path, model: str, where: str, code: str, exit_code: int
-) -> None:
-    before = run("medmesh-coordinator", "model", "list", home=home)
+
+
+def test_refusals_are_sentences_and_leave_no_version(network: Network, home: Path, site: Path, tmp_path: Path) -> None:
     folders = {
         "site": site,
         "missing": tmp_path / "none",
@@ -121,9 +126,11 @@ def test_refusals_are_sentences_and_leave_no_version(
     }
     rows = [f"{p.parent.name}/{p.name},one" for p in folders["one"].rglob("*.png")]
     (folders["one"] / "groups.csv").write_text("\n".join(["file,group", *rows]) + "\n", "utf-8")
-    answer = call("medmesh-coordinator", "recalibrate", model, "--on", where.format(**folders), home=home)
-    assert (answer.error["code"], answer.code) == (code, exit_code)
-    assert answer.error["message"] and answer.error["remedy"] and "Traceback" not in answer.stderr
+    before = run("medmesh-coordinator", "model", "list", home=home)
+    for model, where, code, exit_code in REFUSALS:
+        answer = call("medmesh-coordinator", "recalibrate", model, "--on", str(folders[where]), home=home)
+        assert (answer.error["code"], answer.code) == (code, exit_code)
+        assert answer.error["message"] and answer.error["remedy"] and "Traceback" not in answer.stderr
     assert run("medmesh-coordinator", "model", "list", home=home) == before
 
 

@@ -65,13 +65,13 @@ def test_eight_bits_stay_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("function", "wanted"),
     [
-        ("LINEAR", lambda x: (x - 999.5) / 1999 + 0.5),
-        ("LINEAR_EXACT", lambda x: (x - 1000) / 2000 + 0.5),
-        ("SIGMOID", lambda x: 1 / (1 + np.exp(-4 * (x - 1000) / 2000))),
+        ("LINEAR", lambda x: (x - 1499.5) / 2999 + 0.5),
+        ("LINEAR_EXACT", lambda x: (x - 1500) / 3000 + 0.5),
+        ("SIGMOID", lambda x: 1 / (1 + np.exp(-4 * (x - 1500) / 3000))),
     ],
 )
 def test_rescaled_values_are_shown_through_the_first_window(tmp_path: Path, function: str, wanted: Any) -> None:
-    window = {"WindowCenter": [1000, 40], "WindowWidth": [2000, 80], "VOILUTFunction": function}
+    window = {"WindowCenter": [1500, 40], "WindowWidth": [3000, 80], "VOILUTFunction": function}
     found = row(dicom_file(tmp_path / "a", RescaleSlope=0.5, RescaleIntercept=200, **window))
     expected = np.rint(np.clip(wanted(grey()[0].astype(float) * 0.5 + 200), 0, 1) * 255)
     assert np.abs(found - expected).max() <= 1
@@ -82,8 +82,8 @@ def test_a_table_of_levels_is_looked_up(tmp_path: Path) -> None:
     from pydicom.dataset import Dataset
 
     table = Dataset()
-    table.LUTDescriptor = [4001, 0, 8]
-    table.LUTData = np.linspace(255, 0, 4001).astype(np.uint8).tobytes() + b"\0"
+    table.LUTDescriptor = [4001, 0, 12]
+    table.LUTData = np.linspace(4095, 0, 4001).astype(np.uint16).tobytes()
     table["LUTData"].VR = "OW"
     found = row(dicom_file(tmp_path / "a", VOILUTSequence=[table]))
     assert found[0] == 255 and found[-1] == 0

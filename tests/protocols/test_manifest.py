@@ -19,6 +19,12 @@ def test_manifest_survives_its_bytes() -> None:
     assert ReleaseManifest.from_bytes(manifest.to_bytes()) == manifest
 
 
+def test_how_thresholds_were_found_travels_along_and_older_manifests_keep_their_bytes() -> None:
+    told = replace(example(), methods={"familiar": {"method": "quantile_of_unseen_images", "share": 0.97}})
+    assert ReleaseManifest.from_bytes(told.to_bytes()) == told
+    assert b"methods" not in example().to_bytes()
+
+
 def test_running_takes_the_stages_and_the_novelty_statistics_but_no_golden_pictures() -> None:
     manifest = example()
     assert [a.role for a in manifest.needed_to_run] == ["trunk", "head", "novelty"]
@@ -51,6 +57,11 @@ def broken(**changes: Any) -> bytes:
         {"quality": None},
         {"golden": {"sha256": "a" * 64, "scores": [[0.5]]}},
         {"metrics": []},
+        {"methods": []},
+        {"methods": {"familiar": "a guess"}},
+        {"methods": {"familiar": {"share": 0.97}}},
+        {"methods": {"familiar": {"method": "line\nbreak"}}},
+        {"methods": {str(n): {"method": "many"} for n in range(99)}},
     ],
 )
 def test_malformed_manifest_is_refused(change: dict[str, Any]) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.training import metrics
-from coordinator.training.calibration import calibrate
+from coordinator.training import metrics, novelty
+from coordinator.training.calibration import calibrate, calibration_methods, quality_method
 from coordinator.training.evaluation import Evaluation, Prediction
 from coordinator.training.oof import OutOfFold
 from protocols.imaging import Quality
@@ -62,6 +62,11 @@ def trained(
             "per_class": {n: row.document() for n, row in zip(names, figures.per_class, strict=True)},
         },
         data={"dataset": "malaria", "images": images, "groups": figures.groups},
+        methods={
+            **calibration_methods(images, figures.groups),
+            **novelty.methods(images),
+            "quality": quality_method(100),
+        },
     )  # fmt: skip
     return manifest, found
 

@@ -47,8 +47,8 @@ _HOW = {
         "{towards:.0%}",
     ),
     "likelihood_at_site": Words(
-        "likelihood on {images} labelled images of {groups} groups of the site, every class counting alike, held back as {prior:g} "
-        "images would",
+        "likelihood on {images} labelled images of {groups} groups of the site, every class counting alike, held back as "
+        "{prior:g} images would",
         "在该机构 {groups} 个分组的 {images} 张已标注图像上按似然拟合，各类别权重相等，先验约相当于 {prior:g} 张图像",
     ),
     "class_conditional_conformal_at_site": Words(
@@ -60,9 +60,7 @@ _HOW = {
         "{share:.0%} of {images} images of the site lie below it; it was lower before",
         "该机构 {images} 张图像中 {share:.0%} 低于此值；原值更低",
     ),
-    "stretched_like_familiar": Words(
-        "raised in the same proportion as the familiar limit", "与熟悉界限按相同比例提高"
-    ),
+    "stretched_like_familiar": Words("raised in the same proportion as the familiar limit", "与熟悉界限按相同比例提高"),
     "widened_at_site": Words(
         "{share:.0%} of {images} images of the site pass each, with {room:.0%} to spare; never stricter than before",
         "该机构 {images} 张图像中 {share:.0%} 能通过每一项，并留 {room:.0%} 余量；不会比原来更严",

@@ -84,7 +84,7 @@ class Page(BoxLayout, metaclass=_AbstractWidget):
         """The column, from top to bottom."""
 
     def update(self) -> None:
-        """Small changes that need no rebuilding."""
+        """Small changes that need no rebuilding; part of the column may not be there yet."""
 
     def refresh(self) -> bool:
         """Follow the state; returns whether the column was built anew."""
@@ -92,7 +92,7 @@ class Page(BoxLayout, metaclass=_AbstractWidget):
         stale = self._shown is _NOTHING or bool(now != self._shown)
         if stale:
             self._shown = now
-            self.scroller.fill(self.build())
+            self.scroller.fill(self.build(), self.update)
         self.update()
         return stale
 

@@ -20,6 +20,7 @@ class PinPage(Page):
     """Ten digits; the keyboard's work too."""
 
     widest = 440
+    _dots: Text | None = None
 
     def title(self) -> str:
         """What the PIN is for."""
@@ -78,5 +79,5 @@ class PinPage(Page):
     def update(self) -> None:
         """One dot a digit."""
         pin = self.state.pin
-        if not pin.forgotten:
+        if self._dots is not None and not pin.forgotten:
             self._dots.text = self.words.t("Checking …") if pin.checking else "●" * pin.typed or "–"

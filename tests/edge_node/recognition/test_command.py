@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from protocols.artifacts import Artifact
 from protocols.manifest import NoveltyLimits
 from protocols.novelty import NoveltyStatistics, Subspace
 from tests.edge_node.support.commands import edge
-from tests.edge_node.support.releases import RED, make_release, png
+from tests.edge_node.support.releases import BLUE, RED, make_release, png
 from tests.edge_node.support.server import CoordinatorServer
+from tests.support.dicom import SECRETS, dicom_file
 
 
 def statistics() -> bytes:
@@ -87,3 +89,31 @@ def test_damaged_novelty_statistics_are_found_before_anything_is_answered(equipp
     done = edge(equipped, "recognise", str(red), "--disease", "greys")
     assert (done.code, done.error["code"]) == (4, "edge.cache_damaged")
     assert edge(equipped, "recognise", str(red), "--disease", "malaria").code == 0
+
+
+def test_dicom_is_recognised_by_its_content_and_nothing_of_its_header_gets_out(equipped: Path, tmp_path: Path) -> None:
+    colours = np.stack([np.full((40, 60, 3), colour, np.uint8) for colour in (BLUE, RED)])
+    path, out = dicom_file(tmp_path / "IM0001", colours, "RGB"), tmp_path / "out.png"
+    asked = ("recognise", str(path), "--disease", "malaria")
+    several = edge(equipped, *asked)
+    assert (several.code, several.error["code"]) == (3, "image.several_frames")
+
+    done = edge(equipped, *asked, "--frame", "2", "--explain", str(out), "--crop", "0,0,30,40")
+    (found,) = done.json["results"]
+    assert (found["prediction_set"], found["outcome"], found["frame"]) == (["red"], "recognised", 2)
+    assert found["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    with Image.open(out) as drawn:
+        assert drawn.size == (30, 40) and drawn.info == {}
+    assert edge(equipped, *asked, "--frame", "1").json["results"][0]["prediction_set"] == ["blue"]
+    suggested = edge(equipped, *asked, "--frame", "2", "--crop", "auto").json["results"][0]
+    assert suggested["prediction_set"] == ["red"]
+
+    absent = edge(equipped, *asked, "--frame", "3")
+    assert (absent.code, absent.error["code"]) == (2, "image.frame_absent")
+    path.write_bytes(path.read_bytes()[:900])
+    broken = edge(equipped, *asked, "--frame", "1")
+    assert (broken.code, broken.error["code"]) == (3, "image.dicom_unreadable")
+    for said in (done, several, absent, broken):
+        assert not any(secret in said.out + said.err for secret in SECRETS)
+    for file in (p for p in equipped.rglob("*") if p.is_file()):
+        assert not any(secret.encode() in file.read_bytes() for secret in SECRETS)

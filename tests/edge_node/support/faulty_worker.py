@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from edge_node.recognition import recogniser
 from edge_node.worker.child import serve
-from protocols import imaging
+from protocols import pictures
 from protocols.explanation import Evidence
 from protocols.manifest import ReleaseManifest
 from protocols.pipeline import Pipelines, Tensors
@@ -99,18 +99,17 @@ class FaultyPipelines(Pipelines):
         return super().evidence(manifest, pixels, memo)
 
 
-def open_image(source: Path | bytes) -> AbstractContextManager[Any]:
+def open_picture(source: Path, frame: int | None = None) -> AbstractContextManager[Any]:
     """``deadly*`` kills the decoder; ``once*`` does so in the first process that sees it."""
-    if isinstance(source, Path):
-        seen = source.with_suffix(".seen")
-        if source.name.startswith("deadly") or (source.name.startswith("once") and not seen.exists()):
-            seen.touch()
-            _segfault()
-        if source.name.startswith("endless"):
-            _hang()
-    return imaging.open_image(source)
+    seen = source.with_suffix(".seen")
+    if source.name.startswith("deadly") or (source.name.startswith("once") and not seen.exists()):
+        seen.touch()
+        _segfault()
+    if source.name.startswith("endless"):
+        _hang()
+    return pictures.open_picture(source, frame)
 
 
 if __name__ == "__main__":
-    recogniser.open_image = open_image  # type: ignore[attr-defined]
+    recogniser.open_picture = open_picture  # type: ignore[attr-defined]
     serve(FaultyPipelines, sys.argv[1:])

@@ -207,6 +207,20 @@ async def test_the_pin_pad_by_touch_and_by_keyboard(node: FakeNode) -> None:
         assert node.vault.put_aside == 1 and presenter.state.screen == "home"
 
 
+async def test_a_page_that_is_not_whole_yet_follows_the_state_when_it_is(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge_node.ui.screens.widgets import layout
+
+    monkeypatch.setattr(layout, "_FIRST_S", -1.0)  # a slow machine: nothing is ready in the first frame
+    presenter = speaking(node, "en")
+    async with showing(presenter) as driver:
+        presenter.locking.choose_new()
+        presenter.locking.digit("1")
+        await driver.settle()
+        assert "●" in driver.texts()
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 async def test_screening_camera_and_failures(node: FakeNode, language: Language) -> None:
     node.library.offers[1] = type(node.library.offers[1])(**{**vars(node.library.offers[1]), "active_version": 2})

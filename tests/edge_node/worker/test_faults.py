@@ -162,10 +162,10 @@ def test_after_twenty_crashes_in_a_row_the_loop_runs_freely_and_the_next_answer_
         codes = []
         for _ in range(20):
             try:
-                await asyncio.to_thread(models.recognise, photo, [bad], None)
+                await asyncio.to_thread(models.recognise, Picture(photo), [bad])
             except ModelDiedError as error:
                 codes.append(error.code)
-        answered = await asyncio.to_thread(models.recognise, photo, [good], None)
+        answered = await asyncio.to_thread(models.recognise, Picture(photo), [good])
         ticking.cancel()
         return [*codes, answered[0].answer.outcome]
 

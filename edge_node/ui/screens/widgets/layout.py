@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
 
 from kivy.clock import Clock
@@ -177,14 +177,15 @@ class Scroller(ScrollView):
         """Whether widgets are still to come."""
         return self._coming is not None
 
-    def fill(self, widgets: Iterable[Widget | Inside]) -> None:
+    def fill(self, widgets: Iterable[Widget | Inside], whole: Callable[[], None] = lambda: None) -> None:
         """Replace what is shown; where the page was scrolled to is kept.
 
         Args:
             widgets: for the column, or pairs of a container that came before and a widget for that.
+            whole: called when all of them are there, which may take frames.
         """
         self.column.clear_widgets()
-        self._coming = iter(widgets)
+        self._coming, self._whole = iter(widgets), whole
         self._go_on(_FIRST_S)
 
     def _go_on(self, budget_s: float) -> None:
@@ -195,6 +196,7 @@ class Scroller(ScrollView):
             widget = next(self._coming, None)
             if widget is None:
                 self._coming = None
+                self._whole()
             elif isinstance(widget, tuple):
                 widget[0].add_widget(widget[1])
             else:

@@ -44,6 +44,17 @@ def start_kivy(home: Path) -> str:
     return ""
 
 
+def swap(window: Any) -> None:
+    """Show what was drawn, as on a screen, where that waits for the picture.
+
+    Without a display SDL's swap does nothing, and Mesa would collect the commands of many frames, 60 to 100 MB of them.
+    """
+    from kivy.graphics.opengl import glFinish
+
+    type(window).on_flip(window)
+    glFinish()
+
+
 class Blocking:
     """How long our code kept a frame waiting, and what it called meanwhile that may block.
 
@@ -63,13 +74,14 @@ class Blocking:
     def watch(self, window: Any) -> None:
         """Begin, and leave out the window's painting."""
         self._last = time.thread_time()
-        for name in ("on_draw", "on_flip"):
-            setattr(window, name, self._leaving_out(getattr(type(window), name).__get__(window)))
+        window.on_draw = self._leaving_out(type(window).on_draw.__get__(window))
+        window.on_flip = self._leaving_out(lambda: swap(window))
 
     def release(self, window: Any) -> None:
         """Stop."""
         self._watching = False
-        del window.on_draw, window.on_flip
+        del window.on_draw
+        window.on_flip = lambda: swap(window)
 
     def tick(self, *_: object) -> None:
         """To be called once a frame."""
@@ -207,6 +219,7 @@ async def showing(presenter: Presenter, size: tuple[int, int] = (480, 800)) -> A
 
     from edge_node.ui.screens.app import MedMeshApp
 
+    Window.on_flip = lambda: swap(Window)
     app = MedMeshApp(presenter)
     running = asyncio.ensure_future(app.async_run(async_lib="asyncio"))
     while app.root is None and not running.done():  # noqa: ASYNC110 - Kivy's clock sets no event
