@@ -77,7 +77,13 @@ def inside(name: str, home: Path, *words: str, discovery: bool = True) -> subpro
 
 
 def together(
-    coordinator: str, invite_home: Path, names: list[str], root: Path, *, bad: tuple[str, ...] = (), discovery: bool = True
+    coordinator: str,
+    invite_home: Path,
+    names: list[str],
+    root: Path,
+    *,
+    bad: tuple[str, ...] = (),
+    discovery: bool = True,
 ) -> tuple[int, float]:
     """Fresh nodes join one by one, then pull at the same moment; returns bytes and the seconds of the last good one."""
     folder = Path(tempfile.mkdtemp(dir=root))

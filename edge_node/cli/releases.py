@@ -155,26 +155,28 @@ async def pull(
         _say_cost(console, edge, online.local.artifacts.bytes_needed(release.files))
         with console.progress(f"Fetching {release.name}", f"正在下载 {release.name}", total) as advance:
             pulled = await online.puller.pull(snapshot, release, _adding(advance), over_budget=over_budget)
-    if pulled.knowledge_failure is not None:
-        failure = pulled.knowledge_failure
-        console.say(
-            f"The knowledge base was not updated: {failure.message('en')}",
-            f"疾病知识库没有更新：{failure.message('zh')}",
-        )
-    document = {
-        "disease": release.disease,
-        "release": release.name,
-        "model": release.model,
-        "version": release.version,
-        "already_cached": pulled.already_cached,
-        "bytes": edge.traffic.document(),
-        "seconds": round(time.perf_counter() - start, 3),
-        "active": True,
-        "evicted": list(pulled.evicted),
-        "knowledge_updated": pulled.knowledge_updated,
-        "online": snapshot.failure is None,
-    }
-    console.answer(document, lambda: _print_pulled(console, document))
+        if pulled.knowledge_failure is not None:
+            failure = pulled.knowledge_failure
+            console.say(
+                f"The knowledge base was not updated: {failure.message('en')}",
+                f"疾病知识库没有更新：{failure.message('zh')}",
+            )
+        document = {
+            "disease": release.disease,
+            "release": release.name,
+            "model": release.model,
+            "version": release.version,
+            "already_cached": pulled.already_cached,
+            "bytes": edge.traffic.document(),
+            "seconds": round(time.perf_counter() - start, 3),
+            "active": True,
+            "evicted": list(pulled.evicted),
+            "knowledge_updated": pulled.knowledge_updated,
+            "online": snapshot.failure is None,
+        }
+        console.answer(
+            document, lambda: _print_pulled(console, document)
+        )  # nodes near may still be fetching from this one
 
 
 def _adding(advance: Callable[[int], None]) -> Callable[[int], None]:

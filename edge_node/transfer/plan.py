@@ -20,7 +20,9 @@ STRIKES = 2
 ANSWER_S = 3.0  # for a chunk asked of a peer, where the LAN has no cap
 GRACE_S = 2.0  # for an owner to claim a chunk that nobody has
 CLAIM_S = 5.0  # without progress a claim lapses; with progress it holds this long at least
-UNCONFIRMED = 2  # chunks of a node's own; with more it may be one whose bytes do not arrive well, and leaves the WAN to others
+UNCONFIRMED = (
+    2  # chunks of a node's own; with more it may be one whose bytes do not arrive well, and leaves the WAN to others
+)
 BACKLOG = 2  # chunks that an owner is left
 PATIENCE = 3.0  # a claim may take this many times what one of our own chunks took
 MOST_ASKED = 3  # chunks under way from one peer

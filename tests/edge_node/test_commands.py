@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from disease_kb.seeding import seed_entries
 from edge_node.bootstrap import Edge
 from tests.edge_node.support.authority import TestAuthority
 from tests.edge_node.support.commands import command_line, edge, environment
+from tests.edge_node.support.flapping import flapping
 from tests.edge_node.support.killing import POINTS
 from tests.edge_node.support.node import NODE
 from tests.edge_node.support.releases import BLUE, RED, Simulator, make_release, png
@@ -154,29 +156,54 @@ def _start(home: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-def test_a_killed_pull_leaves_the_old_release_or_the_new_and_is_continued(
+def test_a_pull_killed_at_twenty_points_leaves_the_old_release_and_is_continued(
     joined: Path, coordinator: CoordinatorServer, red: Path
 ) -> None:
     edge(joined, "pull", "malaria")
-    coordinator.simulator.publish(make_release(version=2, padding=PADDING))
-    padding = f"/v1/artifacts/{make_release(padding=PADDING).manifest.artifacts[-1].sha256}"
-    coordinator.pause_s = 0.004
-    chance = random.Random(5)
-    for _ in range(8):
-        before = len(coordinator.requests)
+    release = make_release(version=2, padding=PADDING, in_chunks=True)
+    coordinator.simulator.publish(release)
+    coordinator.pause_s = 0.02
+    partial, held = joined / "edge" / "cache" / "partial", 0
+    for twentieth in range(20):
         process = _start(joined, "pull", "malaria")
-        while process.poll() is None and not any(path == padding for path, _ in coordinator.requests[before:]):
-            time.sleep(0.01)
-        time.sleep(chance.random() * 0.25)
+        while process.poll() is None and _size(partial) < max(twentieth * len(PADDING) // 20, held + 1):
+            time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        cached = edge(joined, "cache", "list").json["releases"]
-        active = [r["release"] for r in cached if r["active"]]
-        assert active in (["malaria@1"], ["malaria@2"])
-        assert edge(joined, "recognise", str(red), "--all").json["results"][0]["outcome"] == "recognised"
+        assert _size(partial) >= held, "what had arrived was lost"
+        held = _size(partial)
+    cached = edge(joined, "cache", "list").json["releases"]
+    assert [r["release"] for r in cached if r["active"]] == ["malaria@1"]
+    assert edge(joined, "recognise", str(red), "--all").json["results"][0]["outcome"] == "recognised"
     coordinator.pause_s = 0.0
-    assert edge(joined, "pull", "malaria").json["release"] == "malaria@2"
-    assert any(path == padding and asked for path, asked in coordinator.requests), "nothing was continued"
+    pulled = edge(joined, "pull", "malaria").json
+    assert pulled["release"] == "malaria@2"
+    assert pulled["bytes"]["coordinator"] <= len(PADDING) - held + 100_000
+
+
+def _size(folder: Path) -> int:
+    """The bytes of all files below a folder that changes meanwhile."""
+    size = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            size += path.stat().st_size if path.is_file() else 0
+    return size
+
+
+@pytest.mark.slow
+def test_a_line_that_flaps_every_two_seconds_costs_hardly_a_byte_twice(
+    coordinator: CoordinatorServer, home: Path
+) -> None:
+    release = make_release(padding=random.Random(4).randbytes(9_000_000), in_chunks=True)
+    coordinator.simulator.publish(release)
+    coordinator.pause_s = 0.02
+    with flapping(coordinator.url) as line:
+        coordinator.url = line.url
+        edge(home, "join", coordinator.invite)
+        line.flap(up_s=2.0, down_s=2.0)
+        assert edge(home, "pull", "malaria", timeout_s=120).json["release"] == "malaria@1"
+        assert line.breaks >= 2
+        assert line.carried <= 1.1 * sum(len(data) for data in release.files.values())
 
 
 @pytest.mark.slow

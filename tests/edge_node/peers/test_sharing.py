@@ -11,7 +11,8 @@ from edge_node.peers.hub import Hub
 from edge_node.transfer.throttle import Throttle
 from protocols.chunks import CHUNK_BYTES
 from tests.edge_node.support.authority import TestAuthority
-from tests.edge_node.support.mesh import Boasting, Corrupting, Silent, Wan, chunked, introduce, linked, mesh, node
+from tests.edge_node.support.mesh import Boasting, Corrupting, Silent, Wan, introduce, linked, mesh, node
+from tests.edge_node.support.releases import chunked
 
 DATA = os.urandom(40 * CHUNK_BYTES + 1234)
 TRUNK, FILES = chunked("trunk", DATA)

@@ -9,5 +9,5 @@ from edge_node.peers import starting
 from tests.edge_node.support.mesh import Corrupting, Silent
 
 if __name__ == "__main__":
-    starting.Hub = {"corrupting": Corrupting, "silent": Silent}[sys.argv.pop(1)]  # type: ignore[misc]
+    starting.Hub = {"corrupting": Corrupting, "silent": Silent}[sys.argv.pop(1)]  # type: ignore[attr-defined]
     main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,7 +22,6 @@ from edge_node.peers.shelf import SharedShelf
 from edge_node.transfer.fetcher import ArtifactFetcher
 from edge_node.transfer.throttle import Throttle
 from protocols.artifacts import Artifact
-from protocols.chunks import CHUNK_BYTES
 from protocols.peering import Claim, Get, Have, Message, Want
 from tests.edge_node.support.authority import TestAuthority
 
@@ -60,15 +58,6 @@ class TestNode:
     hub: Hub
     fetcher: ArtifactFetcher
     received: list[int] = field(default_factory=list)
-
-
-def chunked(role: str, data: bytes) -> tuple[Artifact, dict[str, bytes]]:
-    """An artifact with its chunk list, and the files that the coordinator has of it."""
-    pieces = [data[at : at + CHUNK_BYTES] for at in range(0, len(data), CHUNK_BYTES)]
-    listed = b"".join(hashlib.sha256(piece).digest() for piece in pieces)
-    digest = hashlib.sha256(listed).hexdigest()
-    artifact = Artifact(role, hashlib.sha256(data).hexdigest(), len(data), digest if len(pieces) > 1 else None)
-    return artifact, {artifact.sha256: data, digest: listed}
 
 
 async def _node_name(connection: ssl.SSLObject) -> str | None:
@@ -130,7 +119,7 @@ async def linked(nodes: Iterable[TestNode], count: int) -> None:
     """Wait until each node has so many links."""
     async with asyncio.timeout(10):
         for one in nodes:
-            while len(one.hub.peers) < count:
+            while len(one.hub.peers) < count:  # noqa: ASYNC110 – it has no event for this
                 await asyncio.sleep(0.02)
 
 

@@ -7,6 +7,7 @@ pixels as ``mixed7_map`` [1, 4, 4, 3]; ``data/red_or_blue_head.tflite`` turns th
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import Image
 
 from disease_kb import replica
 from protocols.artifacts import Artifact, canonical_json
+from protocols.chunks import CHUNK_BYTES
 from protocols.imaging import InputSpec
 from protocols.manifest import (
     Backbone,
@@ -53,6 +55,17 @@ def expected_scores(colour: tuple[int, int, int]) -> tuple[float, float]:
     return float(weights[0] / weights.sum()), float(weights[1] / weights.sum())
 
 
+def chunked(role: str, data: bytes) -> tuple[Artifact, dict[str, bytes]]:
+    """An artifact with its chunk list, and the files that the coordinator has of it."""
+    pieces = [data[at : at + CHUNK_BYTES] for at in range(0, len(data), CHUNK_BYTES)]
+    listed = b"".join(hashlib.sha256(piece).digest() for piece in pieces)
+    artifact = Artifact.of(role, data)
+    if len(pieces) == 1:
+        return artifact, {artifact.sha256: data}
+    digest = hashlib.sha256(listed).hexdigest()
+    return replace(artifact, chunks=digest), {artifact.sha256: data, digest: listed}
+
+
 @dataclass
 class Release:
     """A manifest and the bytes of its artifacts."""
@@ -74,15 +87,19 @@ def make_release(
     trunk: bytes = TRUNK,
     head: bytes = HEAD,
     padding: bytes = b"",
+    in_chunks: bool = False,
     **changes: Any,
 ) -> Release:
-    """A release whose self-test passes; ``changes`` replace fields of its manifest, ``padding`` makes it bigger."""
+    """A release whose self-test passes; ``changes`` replace fields of its manifest, ``padding`` makes it bigger,
+    with a chunk list where it is ``in_chunks``.
+    """
     golden = png(RED, BLUE)
     artifacts = [Artifact.of("trunk", trunk), Artifact.of("head", head), Artifact.of("golden", golden)]
     files = {a.sha256: data for a, data in zip(artifacts, (trunk, head, golden), strict=True)}
     if padding:
-        artifacts.append(Artifact.of("statistics", padding))
-        files[artifacts[-1].sha256] = padding
+        artifact, its_files = chunked("statistics", padding)
+        artifacts.append(artifact if in_chunks else replace(artifact, chunks=None))
+        files |= its_files
     manifest = ReleaseManifest(
         disease=disease,
         model=model or disease,

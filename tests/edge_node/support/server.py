@@ -57,6 +57,7 @@ class CoordinatorServer:
         self.heartbeats: dict[str, Heartbeat] = {}
         self.requests: list[tuple[str, str | None]] = []  # path, Range
         self.received: list[bytes] = []  # every request: line, headers and body
+        self.sent: dict[str, int] = {}  # bytes of each path
         self.pause_s = 0.0  # between blocks of an artifact
         self.answer_delay_s = 0.0
 
@@ -153,9 +154,10 @@ def _https(server: CoordinatorServer, authority: TestAuthority, folder: Path) ->
             status, data = server.get(self.path)
             headers = {}
             if asked and status == 200:
-                start = int(asked.removeprefix("bytes=").rstrip("-"))
-                headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-                status, data = 206, data[start:]
+                first, last = asked.removeprefix("bytes=").split("-")
+                start, stop = int(first), min(int(last) + 1, len(data)) if last else len(data)
+                headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
+                status, data = 206, data[start:stop]
             self._send(status, data, headers)
 
         def do_POST(self) -> None:
@@ -175,7 +177,9 @@ def _https(server: CoordinatorServer, authority: TestAuthority, folder: Path) ->
             self.end_headers()
             try:
                 for start in range(0, len(data), _BLOCK):
-                    self.wfile.write(data[start : start + _BLOCK])
+                    block = data[start : start + _BLOCK]
+                    self.wfile.write(block)
+                    server.sent[self.path] = server.sent.get(self.path, 0) + len(block)
                     time.sleep(server.pause_s)
             except OSError:
                 self.close_connection = True
