@@ -358,4 +358,5 @@ _OPTIONS: dict[str, Any] = {
     "ping_interval": PING_INTERVAL_S,
     "ping_timeout": 60,
     "open_timeout": GREETING_S,
+    "close_timeout": 2,  # who still sends does not keep the link
 }

@@ -141,6 +141,7 @@ class Swarm:
         self._changed = asyncio.Event()
         self._loads: dict[int, asyncio.Task[None]] = {}
         self._failure: EdgeError | None = None
+        self._fault: OSError | None = None
         self._last_byte = self._looked = now()
         self._patience = 0.0  # seconds, by this node's own looks at the clock
         self._is_cut_off = False
@@ -162,6 +163,8 @@ class Swarm:
         try:
             while not self._plan.is_done:
                 self._ask()
+                if self._fault is not None:
+                    raise self._fault
                 if self._failure is not None and not self._plan.is_hopeful(self._now()):
                     raise self._failure
                 await self._pause()
@@ -219,8 +222,9 @@ class Swarm:
         if asked and not self._plan.is_missing(index):
             return
         before = self._parts.tail(index) if asked else 0
-        if asked and self._parts.put(index, data):
-            self._arrived(index)
+        if asked and self._put(index, data):
+            if index in self._parts.held:
+                self._arrived(index)
             self._progress(len(data) - before)
             if task := self._loads.get(index):
                 task.cancel()
@@ -228,6 +232,14 @@ class Swarm:
             self._plan.struck(peer)
             self._distrust(peer)
         self._changed.set()
+
+    def _put(self, index: int, data: bytes) -> bool:
+        """Keep a chunk; a full disk is no fault of the peer and ends the download."""
+        try:
+            return self._parts.put(index, data)
+        except OSError as error:
+            self._fault = error
+            return True
 
     def left(self, peer: str) -> None:
         """A peer is gone."""

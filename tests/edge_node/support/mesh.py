@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,12 +115,17 @@ def introduce(nodes: Iterable[TestNode]) -> None:
                 one.hub.hint("127.0.0.1", other.hub.port)
 
 
+async def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    """Wait for what the hub has no event for."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
 async def linked(nodes: Iterable[TestNode], count: int) -> None:
     """Wait until each node has so many links."""
-    async with asyncio.timeout(10):
-        for one in nodes:
-            while len(one.hub.peers) < count:  # noqa: ASYNC110 – it has no event for this
-                await asyncio.sleep(0.02)
+    for one in nodes:
+        await until(lambda one=one: len(one.hub.peers) >= count)  # type: ignore[misc]
 
 
 class Corrupting(Hub):
