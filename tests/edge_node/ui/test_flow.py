@@ -34,6 +34,11 @@ def speaking(node: FakeNode, language: Language) -> Presenter:
 
 def check_layout(driver: Driver) -> None:
     """No word is cut or runs out of its place, nothing to touch is too small, and the notice is there."""
+    with driver.blocking.aside():
+        _check_layout(driver)
+
+
+def _check_layout(driver: Driver) -> None:
     from edge_node.ui.screens.widgets.text import Text
 
     width = driver.frame.width
