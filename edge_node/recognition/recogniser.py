@@ -61,14 +61,39 @@ class _Prepared:
     pixels: NDArray[np.float32]
     quality: Quality
     memo: dict[str, Tensors]
-    milliseconds: float
+    milliseconds: float = 0.0
+
+
+class LastPicture:
+    """The picture prepared last, with what the stages made of it: an explanation follows an answer and repeats neither."""
+
+    def __init__(self) -> None:
+        self._key: tuple[str, Picture, InputSpec] | None = None
+        self._prepared: _Prepared | None = None
+
+    def prepared(self, picture: Picture, sha256: str, spec: InputSpec) -> _Prepared:
+        """The picture as ``spec`` wants it, from the last time if it is the same.
+
+        Raises:
+            ImageError: ``image.*``.
+            OSError: the file cannot be read.
+        """
+        key = (sha256, picture, spec)
+        start = time.perf_counter()
+        if self._prepared is None or key != self._key:
+            self._key = self._prepared = None
+            self._prepared = _prepare(picture, spec)
+            self._key = key
+        return replace(self._prepared, milliseconds=(time.perf_counter() - start) * 1000)
 
 
 class Recogniser:
     """Runs installed releases over pictures; each picture is prepared once for each kind of input."""
 
-    def __init__(self, runner: ExplainingRunner) -> None:
+    def __init__(self, runner: ExplainingRunner, last: LastPicture | None = None) -> None:
+        """Args: last: shared by recognisers that are asked about the same picture in turn."""
         self._runner = runner
+        self._last = last or LastPicture()
 
     def recognise(
         self, picture: Picture, releases: Sequence[ReleaseManifest], *, explain: bool = False
@@ -85,7 +110,7 @@ class Recogniser:
         for manifest in releases:
             spec = manifest.input
             if spec not in prepared:
-                prepared[spec] = _prepare(picture, spec)
+                prepared[spec] = self._last.prepared(picture, sha256, spec)
             recognition = self._run(picture, sha256, manifest, prepared[spec])
             if explain:
                 evidence = self._runner.evidence(manifest, prepared[spec].pixels, prepared[spec].memo)
@@ -103,8 +128,6 @@ class Recogniser:
 
 
 def _prepare(picture: Picture, spec: InputSpec) -> _Prepared:
-    start = time.perf_counter()
     with open_picture(picture.file, picture.frame) as opened:
         pixels = prepare(opened, spec, picture.crop)
-    quality = measure_quality(pixels, spec)
-    return _Prepared(pixels, quality, {}, (time.perf_counter() - start) * 1000)
+    return _Prepared(pixels, measure_quality(pixels, spec), {})

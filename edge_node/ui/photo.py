@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +29,24 @@ _MOST_FILES = 2000
 _QUALITY = 95
 
 
-def load(path: Path) -> Photo:
-    """Open a picture.
+def load(path: Path, frame: int | None = None) -> Photo:
+    """Open a picture; of a file with several the first, unless ``frame`` (from 1) says which.
 
     Raises:
         ImageError: ``image.*``.
         OSError: it cannot be read.
     """
+    try:
+        return _load(path, frame)
+    except ImageError as error:
+        if error.code != "image.several_frames":
+            raise
+        return replace(_load(path, 1), frames=int(error.details["frames"]))
+
+
+def _load(path: Path, frame: int | None) -> Photo:
     notes = ("dicom",) if is_dicom(path) else ()
-    with open_picture(path) as image:
+    with open_picture(path, frame) as image:
         width, height = oriented_size(image)
         turn = orientation(image)
         raw_width, raw_height = image.size
@@ -49,7 +59,7 @@ def load(path: Path) -> Photo:
             raise ImageError("image.unreadable") from error
     if turn in TURNS:
         small = small.transpose(TURNS[turn])
-    return Photo(path, width, height, Raster(*small.size, small.tobytes()), notes)
+    return Photo(path, width, height, Raster(*small.size, small.tobytes()), notes, frame)
 
 
 def as_shown(pixels: NDArray[np.float32], spec: InputSpec) -> Raster:

@@ -50,8 +50,8 @@ class Library(Protocol):
         """What the model on this device says of itself; None where there is none."""
         ...
 
-    async def pull(self, disease: str, model: str, progress: Progress) -> None:
-        """Fetch, verify, test and bring into use.
+    async def pull(self, disease: str, model: str, progress: Progress, *, over_budget: bool = False) -> None:
+        """Fetch, verify, test and bring into use; ``over_budget``: whatever the month's budget says.
 
         Raises:
             MedMeshError: what was in use before still is.
@@ -94,8 +94,10 @@ class Pictures(Protocol):
         """What a folder offers; None: where people keep pictures."""
         ...
 
-    async def open(self, path: Path) -> Photo:
+    async def open(self, path: Path, frame: int | None = None) -> Photo:
         """A picture, ready to be shown; DICOM files too where their reader is installed.
+
+        Of a file with several pictures it is the first, or that with the number ``frame`` (from 1).
 
         Raises:
             MedMeshError: it cannot be used.

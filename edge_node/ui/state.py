@@ -57,11 +57,12 @@ class Download:
 
 @dataclass(frozen=True)
 class SheetState:
-    """The models of one disease."""
+    """The models of one disease. ``over_budget``: the release that the month's budget does not hold any more."""
 
     disease: str = ""
     cards: tuple[tuple[str, Card], ...] = ()  # by model
     download: Download | None = None
+    over_budget: str | None = None
 
 
 @dataclass(frozen=True)

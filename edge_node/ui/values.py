@@ -130,13 +130,20 @@ class Raster:
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture as chosen: where it is, its size as a person sees it, and a small copy to show."""
+    """A picture as chosen: where it is, its size as a person sees it, and a small copy to show.
+
+    Attributes:
+        frame: which of the file's pictures, from 1; None: it holds one.
+        frames: how many it holds.
+    """
 
     path: Path
     width: int
     height: int
     shown: Raster
     notes: tuple[str, ...] = ()
+    frame: int | None = None
+    frames: int = 1
 
     @property
     def whole(self) -> Box:

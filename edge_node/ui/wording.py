@@ -55,10 +55,12 @@ _REMEDIES = {
     "edge.not_installed": mark("Go back and download the model first."),
     "edge.nothing_installed": mark("Go back and download a model first."),
     "edge.replica_absent": mark("Tap Device, then Update now, when there is a network."),
+    "edge.budget_used": mark(
+        "Wait for the next month, raise the budget under Settings, or download all the same below."
+    ),
     "edge.broken_off": mark("Tap Download again; what has arrived is kept."),
     "edge.cache_damaged": mark("Open the model's page and download it again; only what is missing is fetched."),
     "release.revoked": mark("Do not use this model any more. Tap Device, then Update now."),
-    "image.several_frames": mark("Save the right picture as a file of its own, then choose that."),
     "image.crop_outside": mark("Tap Whole picture and mark the region again."),
     "edge.identity_damaged": mark("Ask for a new invite and join again; models on this device stay."),
     "file.not_found": mark("Choose another file."),

@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_node.recognition.recogniser import ExplainingRunner, Recogniser
+from edge_node.recognition.recogniser import ExplainingRunner, LastPicture, Recogniser
 from edge_node.worker import wire
 from edge_node.worker.frames import Frame, pack, read_frame, write_frame
 from edge_node.worker.limits import be_the_first_to_go, ignore_requests_to_stop, limit_cpu, limit_memory
@@ -71,6 +71,7 @@ class _Child:
     def __init__(self, make_runner: MakeRunner, threads: int, answers: IO[bytes]) -> None:
         self._files: dict[str, str] = {}
         self._runner = make_runner(lambda sha256: Path(self._files[sha256]), threads)
+        self._last = LastPicture()
         self._answers = answers
 
     def answer(self, request: Frame) -> Frame:
@@ -92,7 +93,9 @@ class _Child:
         if header["do"] == "golden":
             described, body = pack([golden_scores(releases[0], Path(header["strip"]).read_bytes(), runner)])
             return Frame({"done": [], "arrays": described}, body)
-        found = Recogniser(runner).recognise(wire.requested_picture(request), releases, explain=header["explain"])
+        found = Recogniser(runner, self._last).recognise(
+            wire.requested_picture(request), releases, explain=header["explain"]
+        )
         return wire.recognitions_frame(found)
 
     def _announce(self, number: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from edge_node.ui.cropping import Handle, dragged, scaled, within
@@ -63,6 +64,18 @@ class Capture(Part):
 
     async def _choose(self, path: Path) -> None:
         await self._take(await self.services.pictures.open(path))
+
+    def turn_to(self, frame: int) -> None:
+        """Of a file with several pictures, take this one."""
+        photo = self.state.photo.photo
+        if photo is not None and 1 <= frame <= photo.frames:
+            self.board.change(failure=None)
+            self.board.alter("photo", opening=True)
+            self.errands.start("photo", self._turn(photo, frame), lambda: self.board.alter("photo", opening=False))
+
+    async def _turn(self, photo: Photo, frame: int) -> None:
+        found = await self.services.pictures.open(photo.path, frame)
+        await self._take(replace(found, frames=photo.frames))
 
     async def _take(self, photo: Photo) -> None:
         self.board.alter("photo", photo=photo, box=photo.whole, suggested=None, prepared=None)

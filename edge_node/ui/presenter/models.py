@@ -8,6 +8,7 @@ import time
 from edge_node.ui.presenter.core import Part
 from edge_node.ui.state import Download
 from edge_node.ui.values import Card, Offer
+from protocols.errors import MedMeshError
 
 
 class Models(Part):
@@ -28,7 +29,7 @@ class Models(Part):
 
     def open_sheet(self, disease: str) -> None:
         """Show the models of a disease."""
-        self.board.alter("sheet", disease=disease, cards=())
+        self.board.alter("sheet", disease=disease, cards=(), over_budget=None)
         self.board.go("sheet")
         self.errands.start("cards", self._cards(disease))
 
@@ -40,13 +41,16 @@ class Models(Part):
         if self.state.sheet.disease == disease:
             self.board.alter("sheet", cards=tuple(found))
 
-    def download(self, offer: Offer) -> None:
-        """Fetch a model and bring it into use."""
+    def download(self, offer: Offer, *, over_budget: bool = False) -> None:
+        """Fetch a model and bring it into use; ``over_budget``: whatever the month's budget says."""
         self.board.change(failure=None)
-        self.board.alter("sheet", download=Download(offer.disease, offer.model, 0, offer.bytes_needed or 0))
-        self.errands.start("download", self._download(offer), lambda: self.board.alter("sheet", download=None))
+        going = Download(offer.disease, offer.model, 0, offer.bytes_needed or 0)
+        self.board.alter("sheet", download=going, over_budget=None)
+        self.errands.start(
+            "download", self._download(offer, over_budget), lambda: self.board.alter("sheet", download=None)
+        )
 
-    async def _download(self, offer: Offer) -> None:
+    async def _download(self, offer: Offer, over_budget: bool) -> None:
         loop, start = asyncio.get_running_loop(), time.monotonic()
 
         def advance(done: int, total: int) -> None:
@@ -59,7 +63,12 @@ class Models(Part):
         def progress(done: int, total: int) -> None:
             loop.call_soon_threadsafe(advance, done, total)
 
-        await self.services.library.pull(offer.disease, offer.model, progress)
+        try:
+            await self.services.library.pull(offer.disease, offer.model, progress, over_budget=over_budget)
+        except MedMeshError as error:
+            if error.code == "edge.budget_used":
+                self.board.alter("sheet", over_budget=offer.release)
+            raise
         self.board.change(shelf=await self.services.library.shelf(ask=False))
         await self._cards(offer.disease)
 

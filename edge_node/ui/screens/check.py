@@ -16,6 +16,7 @@ from edge_node.ui.screens.widgets.text import Text
 from edge_node.ui.screens.widgets.touch import Touch
 
 _PREVIEW = 170
+_FEW_FRAMES, _LEAP = 15, 10
 
 
 class CheckPage(Page):
@@ -88,13 +89,29 @@ class CheckPage(Page):
         )
         if self.wide:
             self._crop.height = dp(500)
-            yield Row(self._crop, Column(preview, advice, *notes, size_hint_x=0.62))
+            yield Row(self._crop, Column(*self._frames(), preview, advice, *notes, size_hint_x=0.62))
         else:
             self._crop.height = dp(290)
             yield self._crop
+            yield from self._frames()
             yield preview
             yield advice
             yield from notes
+
+    def _frames(self) -> Iterator[Widget]:
+        """Going through the pictures of a file that holds several."""
+        photo, turn_to = self.state.photo.photo, self.presenter.capture.turn_to
+        if photo is None or photo.frames == 1:
+            return
+        now, last = photo.frame or 1, photo.frames
+        yield Text(self.words.t("Picture {now} of {all}", now=now, all=last))
+        steps = (-1, 1) if last <= _FEW_FRAMES else (-_LEAP, -1, 1, _LEAP)
+        buttons = []
+        for step in steps:
+            to = min(max(now + step, 1), last)
+            action = None if to == now else (lambda to=to: turn_to(to))
+            buttons.append(Touch(f"{step:+d}", action, key=f"check.frame.{step:+d}"))
+        yield Row(*buttons, equal=True)
 
     def update(self) -> None:
         """Region, preview and hints follow the finger."""

@@ -16,6 +16,7 @@ from edge_node.ui.screens.widgets.touch import Touch
 from edge_node.ui.texts import mark
 
 _THREADS = ("1", "2", "4")
+_WINDOWS = ("", "20:00-06:00", "22:00-06:00", "00:00-05:00")
 _LIMITS: tuple[tuple[str, str, str, tuple[int, ...]], ...] = (  # setting, title, unit, choices
     ("wan_kbps", mark("Speed from the coordinator, at most"), "kbit/s", (0, 64, 256, 1024)),
     ("lan_kbps", mark("Speed to and from other nodes, at most"), "kbit/s", (0, 1000, 4000, 16_000)),
@@ -79,6 +80,8 @@ class SettingsPage(Page):
                         words,
                     ),
                 )
+        if "window" in values:
+            yield self._window(values["window"])
         if "threads" in values:
             yield Card(
                 Text(words.t("Processor cores for one picture"), size=theme.TITLE),
@@ -95,6 +98,24 @@ class SettingsPage(Page):
                     )
                 ),
             )
+
+    def _window(self, now: str) -> Widget:
+        words = self.words
+        buttons = [
+            Touch(
+                hours or words.t("At any time"),
+                lambda hours=hours: self.presenter.device.set("window", hours),
+                key=f"settings.window.{hours}",
+                pair=theme.PRIMARY if hours == now else theme.PLAIN,
+                size=theme.SMALL,
+            )
+            for hours in dict.fromkeys((*_WINDOWS, now))
+        ]
+        return Card(
+            Text(words.t("When the background service may fetch models"), size=theme.TITLE),
+            Text(words.t("What you ask for yourself is fetched at once."), size=theme.SMALL),
+            *(Row(*buttons[at : at + 2], equal=True) for at in range(0, len(buttons), 2)),
+        )
 
     def _switch(self, key: str, title: str, text: str) -> Widget:
         words, on = self.words, dict(self.state.device.settings)[key] == "true"

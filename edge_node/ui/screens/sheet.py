@@ -33,7 +33,7 @@ class SheetPage(Page):
         """Offers and cards; the figures of a download change without rebuilding."""
         sheet = self.state.sheet
         going = sheet.download and replace(sheet.download, done=0, total=0, seconds=0.0)
-        return self.state.shelf, sheet.disease, sheet.cards, going, self.state.language
+        return self.state.shelf, sheet.disease, sheet.cards, going, sheet.over_budget, self.state.language
 
     def build(self) -> Iterator[Widget]:
         """A card for each model."""
@@ -101,6 +101,13 @@ class SheetPage(Page):
             key=f"sheet.download.{offer.model}",
             pair=theme.PRIMARY,
         )
+        if self.state.sheet.over_budget == offer.release:
+            yield Touch(
+                words.t("Download all the same, over this month's budget"),
+                lambda: self.presenter.models.download(offer, over_budget=True),
+                key=f"sheet.over_budget.{offer.model}",
+                pair=theme.WARNING,
+            )
 
     def _card(self, card: ModelCard) -> Iterator[Widget]:
         words = self.words

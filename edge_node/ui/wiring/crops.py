@@ -16,4 +16,4 @@ class ModelCrops(Adapter):
 
     async def _suggest(self, photo: Photo, disease: str | None, model: str | None) -> Box | None:
         manifest = None if disease is None else (await self._node.manifests(disease, model))[0]
-        return await (await self._node.suggestions()).suggest(photo.path, manifest)
+        return await (await self._node.suggestions()).suggest(photo.path, manifest, photo.frame)

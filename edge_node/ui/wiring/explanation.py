@@ -25,7 +25,7 @@ class EvidenceMaps(Adapter):
         manifest = (await self._node.manifests(finding.disease, finding.release))[0]
         from edge_node.recognition.picture import Picture
 
-        maps = await (await self._node.recognition()).heat(Picture(photo.path, crop), manifest)
+        maps = await (await self._node.recognition()).heat(Picture(photo.path, crop, photo.frame), manifest)
         if maps is None:
             return None
         return await asyncio.to_thread(_tinted, maps[finding.top.label], manifest.input.edge_px)

@@ -85,11 +85,11 @@ class EdgeLibrary(Adapter):
                 return card(ReleaseManifest.from_bytes(data))
         return None
 
-    async def pull(self, disease: str, model: str, progress: Progress) -> None:
+    async def pull(self, disease: str, model: str, progress: Progress, *, over_budget: bool = False) -> None:
         """Fetch a model; the failure of the knowledge base beside it is not the model's."""
-        await self._run(lambda: self._pull(disease, model, progress))
+        await self._run(lambda: self._pull(disease, model, progress, over_budget))
 
-    async def _pull(self, disease: str, model: str, progress: Progress) -> None:
+    async def _pull(self, disease: str, model: str, progress: Progress, over_budget: bool) -> None:
         async with self._node.edge.online() as online:
             snapshot = await online.feed.newest()
             release = online.puller.choose(snapshot, disease, model)
@@ -101,7 +101,7 @@ class EdgeLibrary(Adapter):
                 done += size_bytes
                 progress(done, total)
 
-            await online.puller.pull(snapshot, release, add)
+            await online.puller.pull(snapshot, release, add, over_budget=over_budget)
 
     async def remove(self, disease: str, model: str) -> None:
         """Delete both versions of a model and the files that nothing else needs."""

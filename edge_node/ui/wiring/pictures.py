@@ -29,9 +29,9 @@ class FilePictures(Adapter):
 
         return await self._worker.call(listed)
 
-    async def open(self, path: Path) -> Photo:
+    async def open(self, path: Path, frame: int | None = None) -> Photo:
         """Open a picture."""
-        return await self._worker.call(readable(photos.load), path)
+        return await self._worker.call(readable(photos.load), path, frame)
 
     async def keep(self, frame: Raster) -> Path:
         """Write a camera's frame."""

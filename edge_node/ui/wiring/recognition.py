@@ -41,7 +41,7 @@ class EdgeRecognition(Adapter):
 
     async def _prepare(self, photo: Photo, crop: Box | None, disease: str, model: str | None) -> Prepared:
         manifest = (await self._node.manifests(disease, model))[0]
-        return await asyncio.to_thread(readable(prepared), photo.path, crop, manifest)
+        return await asyncio.to_thread(readable(prepared), photo, crop, manifest)
 
     async def recognise(self, photo: Photo, crop: Box | None, disease: str | None, model: str | None) -> Answers:
         """Answers, most worrying first when there are several."""
@@ -49,19 +49,21 @@ class EdgeRecognition(Adapter):
 
     async def _recognise(self, photo: Photo, crop: Box | None, disease: str | None, model: str | None) -> Answers:
         manifests = await self._node.manifests(disease, model)
-        found = await (await self._node.recognition()).recognise([Picture(photo.path, crop)], manifests, None)
+        found = await (await self._node.recognition()).recognise(
+            [Picture(photo.path, crop, photo.frame)], manifests, None
+        )
         if found.failures:
             raise found.failures[0]
         return Answers(tuple(read_finding(document) for document in found.results), tuple(found.quarantined))
 
 
-def prepared(path: Path, crop: Box | None, manifest: ReleaseManifest) -> Prepared:
+def prepared(photo: Photo, crop: Box | None, manifest: ReleaseManifest) -> Prepared:
     """The model's input as a picture, judged by the model's limits. Blocking."""
     from protocols.imaging import measure_quality, prepare
     from protocols.pictures import open_picture
     from protocols.recognition import quality_faults
 
-    with open_picture(path) as image:
+    with open_picture(photo.path, photo.frame) as image:
         pixels = prepare(image, manifest.input, crop)
     faults = quality_faults(measure_quality(pixels, manifest.input), manifest.quality)
     return Prepared(photos.as_shown(pixels, manifest.input), faults)

@@ -14,9 +14,10 @@ from disease_kb.diagnosis import diagnosis_aid
 from disease_kb.seeding import seed_entries
 from edge_node.errors import EdgeError, UnreachableError
 from edge_node.knowledge.lookup import Answer
+from edge_node.recognition import recogniser
 from edge_node.recognition.crop import parse_crop
 from edge_node.recognition.picture import Picture
-from edge_node.recognition.recogniser import Recogniser
+from edge_node.recognition.recogniser import LastPicture, Recogniser
 from edge_node.recognition.result import blur
 from edge_node.recognition.service import RecognitionService
 from protocols.imaging import Box, InputSpec, Quality
@@ -72,6 +73,29 @@ async def test_the_result_names_ranks_and_explains(tmp_path: Path) -> None:
     assert result["release"] == {"model": "malaria", "version": 1}
     assert set(result["timing_ms"]) == {"prepare", "infer", "total"}
     assert "Research use only" in result["notice"]
+
+
+def test_an_explanation_prepares_and_runs_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[Path] = []
+    inner = recogniser.open_picture
+
+    def counted(path: Path, frame: int | None) -> Any:
+        prepared.append(path)
+        return inner(path, frame)
+
+    monkeypatch.setattr(recogniser, "open_picture", counted)
+    last, release = LastPicture(), make_release().manifest
+    image = photo(tmp_path, RED)
+    (first,) = Recogniser(ColourRunner(), last).recognise(Picture(image), [release])
+    (second,) = Recogniser(ColourRunner(), last).recognise(Picture(image), [release])
+    assert prepared == [image]
+    assert first.answer.scores.tolist() == second.answer.scores.tolist()
+    photo(tmp_path, BLUE)  # the same name, another picture
+    (other,) = Recogniser(ColourRunner(), last).recognise(Picture(image), [release])
+    assert prepared == [image, image]
+    assert other.answer.scores.tolist() != first.answer.scores.tolist()
+    Recogniser(ColourRunner(), last).recognise(Picture(image, Box(0, 0, 40, 40)), [release])
+    assert len(prepared) == 3, "another region"
 
 
 async def test_a_normal_finding_has_its_entry_too(tmp_path: Path) -> None:

@@ -32,6 +32,17 @@ def test_a_sideways_photo_is_shown_upright_and_small(tmp_path: Path) -> None:
     assert len(shown.shown.rgb) == 675 * 900 * 3
 
 
+def test_a_file_with_several_pictures_opens_at_the_first(tmp_path: Path) -> None:
+    pages = [Image.new("RGB", (60, 40 + n), (n, 10, 10)) for n in range(3)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    first, third = photo.load(tmp_path / "a.tif"), photo.load(tmp_path / "a.tif", 3)
+    assert (first.frame, first.frames, first.height) == (1, 3, 40)
+    assert (third.frame, third.height) == (3, 42)
+    Image.new("RGB", (60, 40), (1, 10, 10)).save(tmp_path / "b.png")
+    alone = photo.load(tmp_path / "b.png")
+    assert (alone.frame, alone.frames) == (None, 1)
+
+
 @pytest.mark.parametrize("data", [b"", b"not a picture", b"\xff\xd8\xff\xe0 truncated"])
 def test_what_is_no_picture_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(data)

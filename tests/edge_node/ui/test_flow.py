@@ -282,13 +282,34 @@ async def test_what_was_set_aside_and_what_is_limited(
         assert driver.frame.find("device.readmit.malaria@4") is None
         await driver.tap("nav.settings")
         check_layout(driver)
-        for key in ("settings.wan_kbps.64", "settings.monthly_mb.0", "settings.metered"):
+        for key in ("settings.wan_kbps.64", "settings.monthly_mb.0", "settings.metered", "settings.window.22:00-06:00"):
             await driver.tap(key)
         assert driver.blocking.longest_ms <= LONGEST_BLOCK_MS
     assert node.device.pinned == {"malaria"}
     values = node.device.values
-    wanted = {"cache_quota_mb": "500", "wan_kbps": "64", "monthly_mb": "0", "metered": "true"}
+    wanted = {"cache_quota_mb": "500", "wan_kbps": "64", "monthly_mb": "0", "metered": "true", "window": "22:00-06:00"}
     assert {key: values[key] for key in wanted} == wanted
+
+
+@pytest.mark.parametrize("size", [(480, 800), (1280, 800)])
+@pytest.mark.parametrize("language", ["zh", "en"])
+async def test_a_series_is_leafed_through_and_a_budget_overruled(
+    node: FakeNode, language: Language, size: tuple[int, int]
+) -> None:
+    node.library.budget_used = True
+    async with showing(speaking(node, language), size) as driver:
+        for key in ("home.disease.malaria", "source.file.series.dcm", "check.frame.+1", "check.frame.+1"):
+            await driver.tap(key)
+        check_layout(driver)
+        assert texts(language).t("Picture {now} of {all}", now=3, all=3) in driver.texts()
+        assert not driver.widget("check.frame.+1").usable
+        await driver.tap("nav.home")
+        for key in ("home.disease.pneumonia", "sheet.download.pneumonia"):
+            await driver.tap(key)
+        check_layout(driver)
+        assert not node.library.pulled
+        await driver.tap("sheet.over_budget.pneumonia")
+    assert node.library.pulled == ["pneumonia"]
 
 
 async def test_the_slider_fades_the_evidence(node: FakeNode) -> None:

@@ -540,3 +540,36 @@ def test_an_answer_reads_back_from_its_own_document() -> None:
     found = answer("unsure")
     assert [score.label for score in found.prediction_set] == ["parasitized", "uninfected"]
     assert found.release == "malaria@3" and found.pages[0].red_flags["zh"]
+
+
+async def test_of_a_file_with_several_pictures_each_can_be_taken(presenter: Presenter, node: FakeNode) -> None:
+    await started(presenter)
+    presenter.open_disease("malaria")
+    presenter.capture.choose(Path("/clinic/pictures/series.dcm"))
+    await presenter.settle()
+    first = presenter.state.photo.photo
+    assert first is not None and (first.frame, first.frames) == (1, 3)
+    presenter.capture.turn_to(3)
+    await presenter.settle()
+    last = presenter.state.photo.photo
+    assert last is not None and (last.frame, last.frames) == (3, 3)
+    presenter.capture.turn_to(4)
+    await presenter.settle()
+    assert presenter.state.photo.photo is last, "there is no fourth"
+    assert presenter.state.route.count("check") == 1
+
+
+async def test_a_download_over_the_budget_needs_a_second_word(presenter: Presenter, node: FakeNode) -> None:
+    await started(presenter)
+    node.library.budget_used = True
+    presenter.open_disease("pneumonia")
+    offer = next(o for o in node.library.offers if o.disease == "pneumonia")
+    presenter.models.download(offer)
+    await presenter.settle()
+    assert presenter.state.failure is not None and presenter.state.failure.code == "edge.budget_used"
+    assert presenter.state.sheet.over_budget == offer.release
+    assert not node.library.pulled
+    presenter.models.download(offer, over_budget=True)
+    await presenter.settle()
+    assert node.library.pulled == ["pneumonia"]
+    assert presenter.state.sheet.over_budget is None

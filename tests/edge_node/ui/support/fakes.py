@@ -140,6 +140,7 @@ class FakeLibrary:
     member: bool = True
     failure: MedMeshError | None = None
     block_s: float = 0.0
+    budget_used: bool = False
     pulled: list[str] = field(default_factory=list)
     asked: int = 0
 
@@ -171,7 +172,9 @@ class FakeLibrary:
             0.9,
         )
 
-    async def pull(self, disease: str, model: str, progress: Progress) -> None:
+    async def pull(self, disease: str, model: str, progress: Progress, *, over_budget: bool = False) -> None:
+        if self.budget_used and not over_budget:
+            raise EdgeError("edge.budget_used", month="2026-03", used_mb="90", wanted_mb="22", budget_mb=100)
         index = next(i for i, o in enumerate(self.offers) if (o.disease, o.model) == (disease, model))
         total = self.offers[index].bytes_needed or 0
         for tenth in range(11):
@@ -207,17 +210,18 @@ class FakeEnrolment:
 
 @dataclass
 class FakePictures:
-    names: tuple[str, ...] = ("bed-4.jpg", "qr.png", "smear.jpg")
+    names: tuple[str, ...] = ("bed-4.jpg", "qr.png", "series.dcm", "smear.jpg")
     raster: Raster = field(default_factory=lambda: smear(600, 450))
     kept: int = 0
 
     async def folder(self, path: Path | None) -> Folder:
         return Folder(path or Path("/clinic/pictures"), ("2026-03",), self.names)
 
-    async def open(self, path: Path) -> Photo:
+    async def open(self, path: Path, frame: int | None = None) -> Photo:
         if path.name == "broken.jpg":
             raise EdgeError("image.unreadable")
-        return Photo(path, 4000, 3000, self.raster)
+        several = path.suffix == ".dcm"
+        return Photo(path, 4000, 3000, self.raster, frame=frame or 1 if several else None, frames=3 if several else 1)
 
     async def keep(self, frame: Raster) -> Path:
         self.kept += 1
@@ -362,6 +366,7 @@ class FakeDevice:
             "lan_kbps": "0.0",
             "metered": "false",
             "monthly_mb": "300",
+            "window": "",
             "cache_quota_mb": "0",
         }
     )
