@@ -21,8 +21,6 @@ from edge_node.transfer.throttle import Throttle, Throttles
 from edge_node.transfer.traffic import Traffic
 
 if TYPE_CHECKING:
-    from ssl import SSLObject
-
     from edge_node.activation.pull import Puller
     from edge_node.agent.gateway import WebsocketGateway
     from edge_node.bundle.exporter import ListExporter
@@ -214,7 +212,8 @@ class Edge:
         contexts = Contexts(
             tls.for_peers(identity.ca_pem, identity.credentials, ssl.PROTOCOL_TLS_SERVER),
             tls.for_peers(identity.ca_pem, identity.credentials, ssl.PROTOCOL_TLS_CLIENT),
-            self._welcome,
+            tls.node_name,
+            self._revoked_nodes,
         )
         counters = Counters(
             lambda size: self.traffic.count("peers_in", size), lambda size: self.traffic.count("peers_out", size)
@@ -222,15 +221,11 @@ class Edge:
         shelf = SharedShelf(self.paths.cache / FOLDER)
         return running(self.config, contexts, shelf, self.throttles.lan, counters)
 
-    async def _welcome(self, connection: SSLObject) -> str | None:
-        """The node at the other end, unless the coordinator has put it out."""
-        from edge_node.cache.store import CacheStore
-        from edge_node.identity import tls
-
-        name = tls.node_name(connection)
-        async with CacheStore.open(self.paths.cache / "index.sqlite") as store:
+    async def _revoked_nodes(self) -> frozenset[str]:
+        """The nodes that the coordinator has put out, by the list that this machine verified last."""
+        async with self.index() as store:
             record = await store.trust(self.identity().anchor.coordinator)
-        return None if record is not None and name in record.rollout.revoked_nodes else name
+        return frozenset() if record is None else frozenset(record.rollout.revoked_nodes)
 
     @asynccontextmanager
     async def mirrors(self) -> AsyncIterator[list[Mirror]]:

@@ -12,12 +12,13 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from edge_node.peers import hub as hub_module
 from edge_node.peers.hub import MOST_ADDRESSES
 from edge_node.transfer.throttle import Throttle
 from protocols.chunks import CHUNK_BYTES
 from protocols.peering import Get, Greeting, Have, Lack, Want, decode, decode_chunk, encode
 from tests.edge_node.support.authority import TestAuthority
-from tests.edge_node.support.mesh import TestNode, Wan, contexts, introduce, node, until
+from tests.edge_node.support.mesh import TestNode, Wan, contexts, introduce, linked, node, until
 from tests.edge_node.support.releases import chunked
 
 DATA = os.urandom(3 * CHUNK_BYTES)
@@ -124,15 +125,37 @@ async def test_a_certificate_of_another_authority_is_refused(serving: TestNode, 
             await line.recv()
 
 
-async def test_a_node_that_was_put_out_is_turned_away(
-    serving: TestNode, authority: TestAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def nobody(_: ssl.SSLObject) -> str | None:
-        return None
+def put_out(one: TestNode, names: set[str]) -> None:
+    """``one`` verified a list that puts these nodes out."""
 
-    monkeypatch.setattr(serving.hub._contexts, "node_of", nobody)
+    async def revoked() -> set[str]:
+        return names
+
+    one.hub._contexts.revoked = revoked
+
+
+async def test_a_node_that_was_put_out_is_turned_away(
+    serving: TestNode, authority: TestAuthority, tmp_path: Path
+) -> None:
+    put_out(serving, {"peer"})
     async with dialled(serving, authority, tmp_path / "peer") as line:
         assert await closed_with(line) == 1008
+
+
+async def test_a_link_ends_when_its_node_is_put_out_and_the_others_stay(
+    tmp_path: Path, authority: TestAuthority, serving: TestNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "_LOOK_S", 0.05)
+    wan = Wan(FILES, Throttle(0))
+    async with node(authority, tmp_path / "bad", wan) as bad, node(authority, tmp_path / "good", wan) as good:
+        introduce([good, bad])
+        await linked([good, bad], 1)
+        put_out(good, {"bad"})
+        introduce([serving, good])
+        await until(lambda: good.hub.peers == [serving.hub.instance])
+        await until(lambda: bad.hub.peers == [])
+        await asyncio.sleep(0.2)
+        assert good.hub.peers == [serving.hub.instance], "it did not come back, and nobody else was cut"
 
 
 async def test_an_ended_certificate_does_among_peers(tmp_path: Path, authority: TestAuthority) -> None:

@@ -60,8 +60,8 @@ class TestNode:
     received: list[int] = field(default_factory=list)
 
 
-async def _node_name(connection: ssl.SSLObject) -> str | None:
-    return tls.node_name(connection)
+async def _nobody() -> frozenset[str]:
+    return frozenset()
 
 
 def contexts(authority: TestAuthority, folder: Path, name: str) -> Contexts:
@@ -73,7 +73,8 @@ def contexts(authority: TestAuthority, folder: Path, name: str) -> Contexts:
     return Contexts(
         tls.for_peers(authority.pem, path, ssl.PROTOCOL_TLS_SERVER),
         tls.for_peers(authority.pem, path, ssl.PROTOCOL_TLS_CLIENT),
-        _node_name,
+        tls.node_name,
+        _nobody,
     )
 
 
