@@ -11,7 +11,7 @@ from edge_node.cache.artifacts import ArtifactCache
 from edge_node.cache.choice import choose
 from edge_node.cache.evictor import Evictor
 from edge_node.cache.store import CacheStore
-from edge_node.errors import EdgeError, NodeRevokedError, ReleaseRefusedError
+from edge_node.errors import EdgeError, NodeRevokedError, ReleaseRefusedError, UnreachableError
 from edge_node.knowledge.replica import ReplicaUpdater
 from edge_node.transfer.source import Progress
 from edge_node.trust.catalogue import CatalogueRelease
@@ -77,6 +77,31 @@ class Puller:
             EdgeError: it is not to be had.
         """
         return await self._feed.refresh()
+
+    async def find(
+        self, disease: str, model: str | None, heard: Callable[[Snapshot], None]
+    ) -> tuple[Snapshot, CatalogueRelease]:
+        """The newest list that can be had, and the release of ``disease`` in it for this node.
+
+        Args:
+            disease: its slug.
+            model: see ``choose``.
+            heard: told the list before anything is chosen.
+
+        Raises:
+            UnreachableError: the line is gone, and what is known without it is not enough; later it may be.
+            EdgeError: as for ``choose``.
+        """
+        snapshot = await self._feed.newest()
+        try:
+            release = self.choose(snapshot, disease, model)
+        except EdgeError:
+            if isinstance(snapshot.failure, UnreachableError):
+                raise snapshot.failure from None
+            heard(snapshot)
+            raise
+        heard(snapshot)
+        return snapshot, release
 
     def choose(self, snapshot: Snapshot, disease: str, model: str | None) -> CatalogueRelease:
         """The release of ``disease`` that the coordinator gives to this node.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +14,7 @@ from edge_node.bootstrap import Edge, LocalCache
 from edge_node.cli.root import app
 from edge_node.cli.text import duration_text, reason_text, say_if_stale, size_text, time_text, warn
 from edge_node.errors import EdgeError, LimitError
+from edge_node.transfer.patience import patiently
 from protocols.console import Console, command
 
 if TYPE_CHECKING:
@@ -148,9 +151,12 @@ async def pull(
     start = time.perf_counter()
     edge = Edge(console.home)
     async with edge.online() as online:
-        snapshot = await online.feed.newest()
-        say_if_stale(console, snapshot)
-        release = online.puller.choose(snapshot, disease, model)
+        snapshot, release = await patiently(
+            lambda: online.puller.find(disease, model, partial(say_if_stale, console)),
+            edge.config.retry_s,
+            asyncio.sleep,
+            partial(_say_waiting, console),
+        )
         total = online.local.artifacts.unfinished_bytes(release.files)
         _say_cost(console, edge, online.local.artifacts.bytes_needed(release.files))
         with console.progress(f"Fetching {release.name}", f"正在下载 {release.name}", total) as advance:
@@ -177,6 +183,13 @@ async def pull(
         console.answer(
             document, lambda: _print_pulled(console, document)
         )  # nodes near may still be fetching from this one
+
+
+def _say_waiting(console: Console, failure: MedMeshError, pause_s: float) -> None:
+    """Tell that the command has not given up."""
+    console.say(
+        f"{failure.message('en')} Trying again in {pause_s:g} s.", f"{failure.message('zh')}{pause_s:g} 秒后重试。"
+    )
 
 
 def _adding(advance: Callable[[int], None]) -> Callable[[int], None]:
@@ -226,7 +239,9 @@ async def sync(console: Console, over_budget: _OverBudget = False) -> None:
     sent, unsent = await _deliver(edge)
     mail = await _hand_over(edge)
     async with edge.online() as online:
-        snapshot = await online.feed.refresh()
+        snapshot = await patiently(
+            online.feed.refresh, edge.config.retry_s, asyncio.sleep, partial(_say_waiting, console)
+        )
         wanted = await online.puller.bytes_wanted(snapshot)
         over = None if over_budget else await _over_budget(edge, wanted)
         if over is None:

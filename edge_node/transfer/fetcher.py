@@ -11,6 +11,7 @@ from typing import Protocol
 from edge_node.errors import DamagedBytesError, EdgeError, RangelessError, SourceError, UnreachableError
 from edge_node.transfer.partial import PartialFile
 from edge_node.transfer.parts import Parts
+from edge_node.transfer.patience import pauses_s
 from edge_node.transfer.source import Progress, Source
 from edge_node.transfer.swarm import Alone, Mesh, Swarm
 from protocols.artifacts import Artifact
@@ -18,6 +19,7 @@ from protocols.chunks import digests, list_of
 
 _STRIKES = 2
 _PAUSE_S = 0.5
+_OUTAGE_S = 10.0  # without an answer from anybody, as for chunks
 
 
 class Shelf(Protocol):
@@ -113,11 +115,13 @@ class ArtifactFetcher:
         return digests(artifact, self._shelf.path(chunk_list.sha256).read_bytes())
 
     async def _collect(self, artifact: Artifact, partial: PartialFile, progress: Progress) -> None:
-        """Go round the sources as long as a round brings something new; two wrong deliveries put a source out."""
+        """Go round the sources as long as a round brings something new, or nobody answered and somebody still may; two
+        wrong deliveries put a source out.
+        """
         strikes = [0] * len(self._sources)
         failure: EdgeError = UnreachableError("edge.no_source", artifact=artifact.sha256[:12])
-        moving = True
-        while moving:
+        pauses = pauses_s(_OUTAGE_S)
+        while True:
             moving = False
             for number, source in enumerate(self._sources):
                 if strikes[number] >= _STRIKES:
@@ -137,8 +141,15 @@ class ArtifactFetcher:
                     failure = error
                     moving = moving or partial.received > before
             if moving:
+                pauses = pauses_s(_OUTAGE_S)
                 await self._sleep(_PAUSE_S)
-        raise failure
+            elif isinstance(failure, UnreachableError) and any(n < _STRIKES for n in strikes):
+                pause_s = next(pauses, None)
+                if pause_s is None:
+                    raise failure
+                await self._sleep(pause_s)
+            else:
+                raise failure
 
     async def _read(self, source: Source, artifact: Artifact, partial: PartialFile, progress: Progress) -> None:
         if not partial.missing_bytes:
