@@ -20,6 +20,8 @@ from protocols.clock import Clock
 from protocols.errors import MedMeshError
 from protocols.manifest import parse_release_name
 
+_NEWS_MAY_MEND = ("edge.disease_unknown", "edge.release_not_at_hand", "release.not_offered")
+
 
 @dataclass(frozen=True)
 class Pulled:
@@ -95,9 +97,9 @@ class Puller:
         snapshot = await self._feed.newest()
         try:
             release = self.choose(snapshot, disease, model)
-        except EdgeError:
-            if isinstance(snapshot.failure, UnreachableError):
-                raise snapshot.failure from None
+        except EdgeError as error:
+            if isinstance(snapshot.failure, UnreachableError) and error.code in _NEWS_MAY_MEND:
+                raise snapshot.failure from error
             heard(snapshot)
             raise
         heard(snapshot)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -124,6 +124,35 @@ async def test_fetch_without_any_holder_says_so(cache: ArtifactCache) -> None:
     with pytest.raises(SourceError) as caught:
         await ArtifactFetcher(cache, [SimulatedSource(lambda _: None)], no_sleep).fetch(ARTIFACT)
     assert caught.value.code == "edge.artifact_missing"
+
+
+class Coming:
+    """Does not answer at first."""
+
+    def __init__(self, silent: int) -> None:
+        self.silent = silent
+        self.slept: list[float] = []
+        self._source = good()
+
+    async def read(self, artifact: Artifact, start: int, stop: int | None = None) -> AsyncGenerator[bytes, None]:
+        self.silent -= 1
+        if self.silent >= 0:
+            raise UnreachableError("edge.coordinator_unreachable", url="memory")
+        async for data in self._source.read(artifact, start, stop):
+            yield data
+
+    async def sleep(self, pause_s: float) -> None:
+        self.slept.append(pause_s)
+
+
+async def test_fetch_waits_for_a_line_that_is_down_ten_seconds_and_no_longer(cache: ArtifactCache) -> None:
+    line = Coming(silent=3)
+    await ArtifactFetcher(cache, [line], line.sleep).fetch(ARTIFACT)
+    assert line.slept == [0.5, 1.0, 2.0]
+    gone = Coming(silent=99)
+    with pytest.raises(UnreachableError):
+        await ArtifactFetcher(cache, [gone], gone.sleep).fetch(Artifact.of("head", b"something else"))
+    assert sum(gone.slept) == 10.0
 
 
 async def test_progress_adds_up_to_the_size(cache: ArtifactCache) -> None:
