@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from edge_node.config import EdgeConfig, read_config
 from edge_node.errors import EdgeError, NotEnrolledError, UnreachableError
 from edge_node.identity.identity import NodeIdentity, load_identity
 from edge_node.paths import Paths
+from edge_node.transfer.bill import SharedBill
 from edge_node.transfer.ledger import Ledger
 from edge_node.transfer.throttle import Throttle, Throttles
 from edge_node.transfer.traffic import Traffic
@@ -83,8 +85,16 @@ class Edge:
         self.config = self._read_config()
         self.traffic = Traffic()
         self.hub: Hub | None = None  # while the agent runs
-        self.throttles = Throttles(Throttle(self.config.wan_kbps), Throttle(self.config.lan_kbps))
+        self.throttles = Throttles(
+            self._throttle(self.config.wan_kbps, self.paths.wan_bill),
+            self._throttle(self.config.lan_kbps, self.paths.lan_bill),
+        )
         self.ledger = Ledger(self.traffic, self.index, utc_now)
+
+    @staticmethod
+    def _throttle(kbps: float, bill: Path) -> Throttle:
+        """A cap that ``serve`` and a command beside it keep between them."""
+        return Throttle(kbps, bill=SharedBill(bill, time.monotonic))
 
     def _read_config(self) -> EdgeConfig:
         try:
