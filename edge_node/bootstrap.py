@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from edge_node.transfer.throttle import Throttle, Throttles
 from edge_node.transfer.traffic import Traffic
 
 if TYPE_CHECKING:
-    from edge_node.activation.pull import Puller
+    from edge_node.activation.pull import Budget, Puller
     from edge_node.agent.gateway import WebsocketGateway
     from edge_node.bundle.exporter import ListExporter
     from edge_node.bundle.importer import Importer
@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from edge_node.transfer.allowance import Allowance
     from edge_node.transfer.endpoint import CoordinatorEndpoint
     from edge_node.transfer.fetcher import ArtifactFetcher
+    from edge_node.transfer.limits import Limits
     from edge_node.transfer.mirror import Mirror
+    from edge_node.transfer.source import Source
     from edge_node.trust.bridge import SignedOrigin
     from edge_node.trust.feed import CatalogueFeed
     from edge_node.trust.standing import Standing
@@ -128,9 +130,13 @@ class Edge:
     def allowance(self) -> Allowance:
         """What may be fetched now, by the settings as they are then."""
         from edge_node.transfer.allowance import Allowance
+
+        return Allowance(self._limits, self.ledger, utc_now, lambda: self.hub is not None and bool(self.hub.peers))
+
+    def _limits(self) -> Limits:
         from edge_node.transfer.limits import Limits
 
-        return Allowance(lambda: Limits.of(self._read_config()), self.ledger, utc_now)
+        return Limits.of(self._read_config())
 
     def evictor(self, local: LocalCache) -> Evictor:
         """What keeps the cache within its quota; used under ``lock``."""
@@ -187,14 +193,18 @@ class Edge:
     async def online(self) -> AsyncIterator[Online]:
         """Everything for fetching and activating."""
         from edge_node.peers.starting import PeersOnDemand
+        from edge_node.transfer.budget import Budget, Budgeted
         from edge_node.transfer.fetcher import ArtifactFetcher
 
         self.identity()
         async with self.local() as local, self.endpoints() as endpoints, self.mirrors() as mirrors:
             peers = PeersOnDemand(self.config, self._peers, self.hub)
-            fetcher = ArtifactFetcher(local.artifacts, [*mirrors, *endpoints], mesh=peers)
+            budget = Budget(self._limits, self.ledger)
+            wan: list[Source] = [*mirrors, *endpoints]
+            sources = [Budgeted(source, budget) for source in wan]
+            fetcher = ArtifactFetcher(local.artifacts, sources, mesh=peers, afford=budget.require)
             try:
-                yield self._fetching(local, endpoints, fetcher, mirrors, self.allowance().require_budget)
+                yield self._fetching(local, endpoints, fetcher, mirrors, budget, may_share=not peers.is_hopeless)
             finally:
                 await peers.stop()
 
@@ -290,11 +300,13 @@ class Edge:
         origins: Sequence[SignedOrigin],
         fetcher: ArtifactFetcher,
         mirrors: Sequence[SignedOrigin] = (),
-        require_budget: Callable[[int], Awaitable[None]] | None = None,
+        budget: Budget | None = None,
+        *,
+        may_share: bool = False,
     ) -> Online:
         """Feed and puller over whoever gives the list and the artifacts; without a budget they cost nothing."""
         from edge_node.activation.installer import Installer
-        from edge_node.activation.pull import Puller, unlimited
+        from edge_node.activation.pull import NoBudget, Puller
         from edge_node.cache.lock import exclusive
         from edge_node.knowledge.replica import ReplicaUpdater
         from edge_node.trust.feed import CatalogueFeed
@@ -323,7 +335,8 @@ class Edge:
             self.evictor(local),
             self.lock,
             utc_now,
-            require_budget or unlimited,
+            budget or NoBudget(),
+            may_share=may_share,
         )
         return Online(local, feed, fetcher, puller)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +29,10 @@ class Shelf(Protocol):
         """Whether it is there, whole and unaltered."""
         ...
 
+    def bytes_needed(self, files: Collection[Artifact]) -> int:
+        """What of them has not arrived."""
+        ...
+
     def partial(self, artifact: Artifact) -> PartialFile:
         """What has arrived of it so far."""
         ...
@@ -50,6 +54,10 @@ async def _nobody() -> None:
     return None
 
 
+async def _free(_: int) -> None:
+    return None
+
+
 class ArtifactFetcher:
     """Brings artifacts onto the shelf, verified: chunk by chunk from peers and sources where there are digests of the
     chunks, else whole from the first source that delivers.
@@ -61,12 +69,22 @@ class ArtifactFetcher:
         sources: Sequence[Source],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         mesh: Callable[[], Awaitable[Mesh | None]] = _nobody,
+        afford: Callable[[int], Awaitable[None]] = _free,
     ) -> None:
-        """Args: mesh: gives the peers; not called before something has to be fetched."""
+        """Prepare; nobody is asked yet.
+
+        Args:
+            shelf: where finished artifacts stand.
+            sources: asked in this order.
+            sleep: passes the time.
+            mesh: gives the peers; not called before something has to be fetched.
+            afford: raises LimitError for what the sources alone would have to give and the user does not allow.
+        """
         self._shelf = shelf
         self._sources = sources
         self._sleep = sleep
         self._mesh = mesh
+        self._afford = afford
 
     async def fetch(self, artifact: Artifact, progress: Progress = lambda _: None) -> bool:
         """Make sure that ``artifact`` is on the shelf; returns whether anything had to be fetched.
@@ -77,10 +95,13 @@ class ArtifactFetcher:
 
         Raises:
             SourceError: no source delivered it; what arrived is kept for the next time.
+            LimitError: it may not come over the WAN, and nobody near has it.
         """
         if await self._shelf.holds(artifact):
             return False
         mesh = await self._mesh()
+        if mesh is None or not mesh.peers:
+            await self._afford(self._shelf.bytes_needed([artifact]))
         chunks = await self._digests(artifact)
         if chunks is not None and (mesh is not None or len(chunks) > 1):
             try:

@@ -81,3 +81,20 @@ async def test_a_bad_peer_alone_costs_a_node_less_than_ten_seconds(
         assert good.cache.path(TRUNK.sha256).read_bytes() == DATA
     assert line.sent <= len(DATA) + 2_000
     assert seconds <= len(DATA) * 8 / 1000 / line.throttle.kbps + 10
+
+
+async def test_a_node_whose_own_line_is_dead_gets_all_from_the_others_and_does_not_hold_them_up(
+    tmp_path: Path, authority: TestAuthority
+) -> None:
+    """It may not sit on the chunks that would be its own: those that fail at once are not claimed."""
+    line, dead = wan(), wan()
+    dead.is_down = True
+    async with node(authority, tmp_path / "a", line) as good, node(authority, tmp_path / "b", dead) as cut_off:
+        introduce([good, cut_off])
+        await linked([good, cut_off], 1)
+        start = time.monotonic()
+        await asyncio.gather(good.fetcher.fetch(TRUNK), cut_off.fetcher.fetch(TRUNK))
+        seconds = time.monotonic() - start
+        assert cut_off.cache.path(TRUNK.sha256).read_bytes() == DATA
+    assert line.sent < 1.01 * len(DATA)
+    assert seconds < len(DATA) * 8 / 1000 / line.throttle.kbps + 6
