@@ -5,7 +5,7 @@ import os
 import resource
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from edge_node.peers import hub as hub_module
+from edge_node.peers import link as link_module
 from edge_node.peers.hub import MOST_ADDRESSES
 from edge_node.transfer.throttle import Throttle
 from protocols.chunks import CHUNK_BYTES
@@ -41,7 +42,8 @@ async def serving(tmp_path: Path, authority: TestAuthority) -> AsyncIterator[Tes
 async def dialled(one: TestNode, authority: TestAuthority, folder: Path) -> AsyncIterator[ClientConnection]:
     """A connection with an enrolled node's certificate, not greeted yet."""
     context = contexts(authority, folder, folder.name).client
-    async with connect(f"wss://127.0.0.1:{one.hub.port}/", ssl=context, max_size=2**20, proxy=None) as connection:
+    url = f"wss://127.0.0.1:{one.hub.port}/"
+    async with connect(url, ssl=context, max_size=2**20, proxy=None, close_timeout=1) as connection:
         yield connection
 
 
@@ -104,6 +106,39 @@ async def test_what_is_not_understood_ends_the_link_with_a_code(
             await line.send(frame)
         assert await closed_with(line) == code
     await until(lambda: not serving.hub.peers)
+
+
+async def test_a_greeting_of_a_later_version_ends_the_link(
+    serving: TestNode, authority: TestAuthority, tmp_path: Path
+) -> None:
+    async with dialled(serving, authority, tmp_path / "peer") as line:
+        await line.send(encode(Greeting("f" * 16, wire=2)))
+        assert await closed_with(line) == 1008
+    assert not serving.hub.peers
+
+
+async def test_compression_is_not_agreed_to_and_a_compressed_frame_is_an_error(
+    serving: TestNode, authority: TestAuthority, tmp_path: Path
+) -> None:
+    async with dialled(serving, authority, tmp_path / "peer") as line:
+        assert line.protocol.extensions == []
+        line.transport.write(bytes([0xC1, 0x84, 0, 0, 0, 0]) + b"bomb")  # FIN, RSV1, text; masked
+        assert await closed_with(line) == 1002
+
+
+async def test_half_open_peers_are_let_go_and_hold_up_nobody(
+    serving: TestNode, authority: TestAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "GREETING_S", 0.3)
+    async with AsyncExitStack() as stack:
+        silent = [
+            await stack.enter_async_context(dialled(serving, authority, tmp_path / f"silent{n}")) for n in range(8)
+        ]
+        line = await stack.enter_async_context(dialled(serving, authority, tmp_path / "peer"))
+        await line.send(encode(Greeting("f" * 16)))
+        assert isinstance(decode(str(await line.recv())), Greeting)
+        await asyncio.gather(*(closed_with(one) for one in silent))
+        assert serving.hub.peers == ["f" * 16]
 
 
 async def test_a_peer_that_asks_and_does_not_read_costs_no_memory(

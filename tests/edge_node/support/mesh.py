@@ -145,6 +145,29 @@ class Silent(Hub):
             super().heard(link, message)
 
 
+class Short(Hub):
+    """Sends a part of each chunk."""
+
+    def chunk(self, artifact: str, index: int) -> bytes | None:
+        data = super().chunk(artifact, index)
+        return data and data[: len(data) // 2]
+
+
+class Endless(Hub):
+    """Sends more than a frame may hold."""
+
+    def chunk(self, artifact: str, index: int) -> bytes | None:
+        data = super().chunk(artifact, index)
+        return data and data * 8
+
+
+class Lacking(Hub):
+    """Says what it has, and then that it has not got it."""
+
+    def chunk(self, artifact: str, index: int) -> bytes | None:
+        return None
+
+
 class Boasting(Hub):
     """Says that it has everything and is fetching everything; and answers nothing."""
 
