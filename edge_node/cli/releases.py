@@ -143,8 +143,8 @@ async def _say_cost(console: Console, edge: Edge, needed: int, *, over_budget: b
     if left is not None and left < needed:
         rest = size_text(left)
         console.say(
-            f"{rest} of this month's budget are left. What nodes near bring costs nothing of it; the rest stops there.",
-            f"本月流量预算还剩 {rest}。附近节点提供的部分不占预算；其余部分到此为止。",
+            f"Only {rest} of this month's budget are left: more can come from nodes near, which cost nothing of it.",
+            f"本月流量预算仅剩 {rest}：其余部分只能来自附近节点（不占预算）。",
         )
 
 
