@@ -29,6 +29,7 @@ class EdgeConfig:
         interfaces: where ``discover`` listens: all, default or loopback.
         connect_timeout_s: longest wait for a connection, seconds.
         read_timeout_s: longest silence within an answer, seconds.
+        retry_s: how long ``pull`` and ``sync`` go on trying where nobody answers, seconds; 0: they give up at once.
         diagnosis_timeout_s: longest wait for the coordinator's knowledge base before the replica is used, seconds.
         history_days: how long a result is kept after the coordinator has it, days; unsent ones are kept.
         history_key: where a new history's key is put: auto (the system's keystore, else a file) or file, for a service
@@ -55,6 +56,7 @@ class EdgeConfig:
     interfaces: str = "all"
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 30.0
+    retry_s: float = 10.0
     diagnosis_timeout_s: float = 1.5
     history_days: int = 90
     history_key: str = "auto"
@@ -124,6 +126,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "worker_timeout_s": (1, 3600),
     "connect_timeout_s": (0.1, 600),
     "read_timeout_s": (0.1, 3600),
+    "retry_s": (0, 3600),
     "diagnosis_timeout_s": (0.1, 60),
     "history_days": (1, 36_500),
     "outbox_most": (1, 10_000_000),

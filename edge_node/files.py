@@ -34,6 +34,16 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Faults of writing, such as a full disk, say which file it was: the system does so only for opening."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename in ``folder`` last through a power cut, where the system can say so."""
     if os.name != "posix":

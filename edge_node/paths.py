@@ -71,3 +71,13 @@ class Paths:
     def lock(self) -> Path:
         """Held by the one process that changes the cache."""
         return self.root / "lock"
+
+    @property
+    def wan_bill(self) -> Path:
+        """Until when the WAN's cap is kept to, for all processes."""
+        return self.root / "wan.paid"
+
+    @property
+    def lan_bill(self) -> Path:
+        """The same for the LAN."""
+        return self.root / "lan.paid"

@@ -1,7 +1,8 @@
 """What travels between nodes and the coordinator by other people's hands: a node's parcel, and the coordinator's receipt. Pure.
 
 Both are one line with the signature, base64, and then a JSON body. What is signed is the format's name, a line end and the
-body's very bytes: so a signature counts for nothing else, and nobody needs to agree on how JSON is written.
+body's very bytes: so a signature counts for nothing else, and nobody needs to agree on how JSON is written. What a parcel is
+about, batches and heartbeat, is sealed to the coordinator's key (the adapters on both sides do that); carriers see whose it is.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from protocols.artifacts import canonical_json, is_sha256
 from protocols.errors import ProtocolError
 from protocols.results import batch
 
-FORMAT = "medmesh.parcel/1"
+FORMAT = "medmesh.parcel/2"
+SEALED_FOR = b"medmesh.parcel/2 contents"  # HPKE's info, so that what is sealed here opens nowhere else
 RECEIPT_FORMAT = "medmesh.receipt/1"
 MAX_PARCEL_BYTES = 1024 * 1024
 MAX_RECEIPT_BYTES = 16 * 1024
 MAX_BATCHES = 64  # in one parcel; 12,800 records
 MAX_PARTS = 16  # parcels of one export
-ROOM_BYTES = 700 * 1024  # for batches in one parcel, before base64; leaves room for the rest
+ROOM_BYTES = 500 * 1024  # for batches in one parcel, before base64, which comes twice; leaves room for the rest
 _MAX_CERTIFICATE = 8 * 1024
 _MAX_SIGNATURE = 200
 _MOST = 64
@@ -74,8 +76,54 @@ class Heartbeat:
 
 
 @dataclass(frozen=True)
+class Contents:
+    """What only the coordinator reads.
+
+    Attributes:
+        node: who wrote it; the same as outside, so that nobody can send another's contents as their own.
+        number: the parcel's, for the same reason.
+        heartbeat: how the node stands.
+        frames: batches of results, as on the node's own line.
+    """
+
+    node: str
+    number: int
+    heartbeat: Heartbeat
+    frames: tuple[bytes, ...]
+
+    def data(self) -> bytes:
+        """The bytes to seal."""
+        return canonical_json(
+            {
+                "node": self.node,
+                "number": self.number,
+                "heartbeat": self.heartbeat.document(),
+                "batches": [base64.b64encode(frame).decode() for frame in self.frames],
+            }
+        )
+
+
+def read_contents(data: bytes, parcel: Parcel) -> Contents:
+    """Read what was sealed in ``parcel``; its batches are only bounded here.
+
+    Raises:
+        ProtocolError: ``parcel.malformed``.
+    """
+    try:
+        document = json.loads(data)
+        frames = tuple(base64.b64decode(text, validate=True) for text in _rows(document["batches"], MAX_BATCHES))
+        if any(not 0 < len(frame) <= batch.MAX_FRAME_BYTES for frame in frames):
+            raise ValueError
+        if (document["node"], document["number"]) != (parcel.node, parcel.number):
+            raise ValueError
+        return Contents(parcel.node, parcel.number, _heartbeat(document["heartbeat"]), frames)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+        raise ProtocolError("parcel.malformed") from error
+
+
+@dataclass(frozen=True)
 class Parcel:
-    """What a node sends: batches of results as on its own line, and how it stands.
+    """What a node sends by hand.
 
     Attributes:
         coordinator: fingerprint of the CA that it is for.
@@ -83,7 +131,7 @@ class Parcel:
         number: rises with every export of the node.
         part: of several parcels of one export.
         certificate: the node's, PEM, for carriers that do not know it.
-        frames: the batches.
+        sealed: its ``Contents``, for the coordinator's eyes only.
     """
 
     coordinator: str
@@ -91,8 +139,7 @@ class Parcel:
     number: int
     part: int
     certificate: str
-    heartbeat: Heartbeat
-    frames: tuple[bytes, ...]
+    sealed: bytes
 
     def body(self) -> bytes:
         """The bytes to sign, without the format's name."""
@@ -103,8 +150,7 @@ class Parcel:
                 "number": self.number,
                 "part": self.part,
                 "certificate": self.certificate,
-                "heartbeat": self.heartbeat.document(),
-                "batches": [base64.b64encode(frame).decode() for frame in self.frames],
+                "sealed": base64.b64encode(self.sealed).decode(),
             }
         )
 
@@ -156,24 +202,20 @@ def parcel_digest(data: bytes) -> str:
 
 
 def read_parcel(data: bytes) -> tuple[Parcel, Signed]:
-    """Read a parcel from a stranger; its batches are only bounded here.
+    """Read a parcel from a stranger; what is sealed in it stays so.
 
     Raises:
         ProtocolError: ``parcel.malformed``.
     """
     try:
         signed, document = _opened(data, FORMAT, MAX_PARCEL_BYTES)
-        frames = tuple(base64.b64decode(text, validate=True) for text in _rows(document["batches"], MAX_BATCHES))
-        if any(not 0 < len(frame) <= batch.MAX_FRAME_BYTES for frame in frames):
-            raise ValueError
         parcel = Parcel(
             coordinator=_digest(document["coordinator"]),
             node=_match(_NODE, document["node"]),
             number=_count(document["number"]),
             part=_count(document["part"], MAX_PARTS - 1),
             certificate=_text(document["certificate"], _MAX_CERTIFICATE),
-            heartbeat=_heartbeat(document["heartbeat"]),
-            frames=frames,
+            sealed=base64.b64decode(_text(document["sealed"], MAX_PARCEL_BYTES), validate=True),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
         raise ProtocolError("parcel.malformed") from error

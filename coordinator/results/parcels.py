@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives import hashes, hpke, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import select, update
 
@@ -18,11 +18,14 @@ from coordinator.store.tables import heartbeats, nodes
 from protocols.errors import ProtocolError
 from protocols.parcels import (
     RECEIPT_FORMAT,
+    SEALED_FOR,
+    Contents,
     PaperReceipt,
     Parcel,
     Signed,
     envelope,
     parcel_digest,
+    read_contents,
     read_parcel,
     signed_bytes,
 )
@@ -30,6 +33,7 @@ from protocols.results.batch import batch_id, unpack
 from protocols.results.report import Report
 
 _ALGORITHM = ec.ECDSA(hashes.SHA256())
+_SUITE = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 Store = Callable[[str, Sequence[Report]], Awaitable[None]]
 
@@ -55,9 +59,10 @@ class Parcels:
         """
         parcel, signed = read_parcel(data)
         await self._check(parcel, signed)
-        taken = await asyncio.gather(*(self._take_batch(parcel.node, frame, store) for frame in parcel.frames))
-        await self._keep_heartbeat(parcel, now)
-        ids = [batch_id(frame) for frame in parcel.frames]
+        contents = self._opened(parcel)
+        taken = await asyncio.gather(*(self._take_batch(parcel.node, frame, store) for frame in contents.frames))
+        await self._keep_heartbeat(contents, now)
+        ids = [batch_id(frame) for frame in contents.frames]
         stored = tuple(x for x, is_stored in zip(ids, taken, strict=True) if is_stored)
         refused = tuple(x for x, is_stored in zip(ids, taken, strict=True) if not is_stored)
         body = PaperReceipt(parcel.node, parcel_digest(data), stored, refused).body()
@@ -78,6 +83,13 @@ class Parcels:
         if row.revoked:
             raise CoordinatorError("node.revoked", name=row.id)
 
+    def _opened(self, parcel: Parcel) -> Contents:
+        try:
+            data = _SUITE.decrypt(parcel.sealed, self._authority.key, SEALED_FOR)
+        except (InvalidTag, ValueError) as error:
+            raise ProtocolError("parcel.malformed") from error
+        return read_contents(data, parcel)
+
     @staticmethod
     async def _take_batch(node: str, frame: bytes, store: Store) -> bool:
         """Store one batch; False: it is one that this coordinator does not take."""
@@ -88,16 +100,16 @@ class Parcels:
         await store(node, reports)
         return True
 
-    async def _keep_heartbeat(self, parcel: Parcel, now: datetime) -> None:
+    async def _keep_heartbeat(self, contents: Contents, now: datetime) -> None:
         """Keep the newest by the node's own count, since its clock may be wrong."""
         values = {
-            "number": parcel.number,
+            "number": contents.number,
             "received": now.isoformat(timespec="seconds"),
-            "document": parcel.heartbeat.document(),
+            "document": contents.heartbeat.document(),
         }
         async with self._database.begin() as connection:
-            kept = await connection.scalar(select(heartbeats.c.number).where(heartbeats.c.node == parcel.node))
+            kept = await connection.scalar(select(heartbeats.c.number).where(heartbeats.c.node == contents.node))
             if kept is None:
-                await connection.execute(heartbeats.insert().values(node=parcel.node, **values))
-            elif kept < parcel.number:
-                await connection.execute(update(heartbeats).where(heartbeats.c.node == parcel.node).values(**values))
+                await connection.execute(heartbeats.insert().values(node=contents.node, **values))
+            elif kept < contents.number:
+                await connection.execute(update(heartbeats).where(heartbeats.c.node == contents.node).values(**values))

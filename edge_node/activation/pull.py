@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 from edge_node.activation.installer import Installer
 from edge_node.cache.artifacts import ArtifactCache
 from edge_node.cache.choice import choose
 from edge_node.cache.evictor import Evictor
 from edge_node.cache.store import CacheStore
-from edge_node.errors import EdgeError, NodeRevokedError, ReleaseRefusedError
+from edge_node.errors import EdgeError, LimitError, NodeRevokedError, ReleaseRefusedError, UnreachableError
 from edge_node.knowledge.replica import ReplicaUpdater
 from edge_node.transfer.source import Progress
 from edge_node.trust.catalogue import CatalogueRelease
@@ -19,6 +20,8 @@ from edge_node.trust.feed import CatalogueFeed, Snapshot
 from protocols.clock import Clock
 from protocols.errors import MedMeshError
 from protocols.manifest import parse_release_name
+
+_NEWS_MAY_MEND = ("edge.disease_unknown", "edge.release_not_at_hand", "release.not_offered")
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,26 @@ class Pulled:
     evicted: tuple[str, ...] = ()
 
 
-async def unlimited(_: int) -> None:
+class Budget(Protocol):
+    """What may come over the WAN this month."""
+
+    async def require(self, wanted_bytes: int) -> None:
+        """Raise LimitError where so many bytes more would pass it."""
+        ...
+
+    def waive(self) -> None:
+        """From now on everything is allowed."""
+        ...
+
+
+class NoBudget:
     """What comes from a stick costs nothing."""
+
+    async def require(self, _: int) -> None:
+        """See ``Budget``."""
+
+    def waive(self) -> None:
+        """See ``Budget``."""
 
 
 class Puller:
@@ -57,9 +78,11 @@ class Puller:
         evictor: Evictor,
         lock: Callable[[], AbstractAsyncContextManager[None]],
         clock: Clock,
-        require_budget: Callable[[int], Awaitable[None]] = unlimited,
+        budget: Budget,
+        *,
+        may_share: bool = False,
     ) -> None:
-        """Args: require_budget: raises LimitError where so many bytes more would pass the month's budget."""
+        """Args: may_share: whether peers may bring what is missing; then the budget is not asked beforehand."""
         self._feed = feed
         self._store = store
         self._cache = cache
@@ -68,7 +91,8 @@ class Puller:
         self._evictor = evictor
         self._lock = lock
         self._clock = clock
-        self._require_budget = require_budget
+        self._budget = budget
+        self._may_share = may_share
 
     async def refresh(self) -> Snapshot:
         """Fetch the list.
@@ -77,6 +101,31 @@ class Puller:
             EdgeError: it is not to be had.
         """
         return await self._feed.refresh()
+
+    async def find(
+        self, disease: str, model: str | None, heard: Callable[[Snapshot], None]
+    ) -> tuple[Snapshot, CatalogueRelease]:
+        """The newest list that can be had, and the release of ``disease`` in it for this node.
+
+        Args:
+            disease: its slug.
+            model: see ``choose``.
+            heard: told the list before anything is chosen.
+
+        Raises:
+            UnreachableError: the line is gone, and what is known without it is not enough; later it may be.
+            EdgeError: as for ``choose``.
+        """
+        snapshot = await self._feed.newest()
+        try:
+            release = self.choose(snapshot, disease, model)
+        except EdgeError as error:
+            if isinstance(snapshot.failure, UnreachableError) and error.code in _NEWS_MAY_MEND:
+                raise snapshot.failure from error
+            heard(snapshot)
+            raise
+        heard(snapshot)
+        return snapshot, release
 
     def choose(self, snapshot: Snapshot, disease: str, model: str | None) -> CatalogueRelease:
         """The release of ``disease`` that the coordinator gives to this node.
@@ -116,16 +165,18 @@ class Puller:
             over_budget: whatever the month's budget says.
 
         Raises:
-            LimitError: it would pass the budget, or could not stay within the quota; nothing was fetched or deleted.
+            LimitError: it would pass the budget, or could not stay within the quota: nothing was fetched or deleted; or the
+                budget is used up now: what arrived is kept.
             EdgeError: refused, or not to be had; what was in use before still is.
         """
-        require_budget = unlimited if over_budget else self._require_budget
+        if over_budget:
+            self._budget.waive()
         async with self._lock():
             needed = self._cache.bytes_needed(release.files)
             if not await self._installer.is_active(release):
-                await require_budget(self._cache.bytes_needed(release.files))
+                await self._require(self._cache.bytes_needed(release.files))
                 await self._install(release, progress)
-            updated, failure = await self._knowledge(snapshot, require_budget)
+            updated, failure = await self._knowledge(snapshot)
             evicted = await self._evictor.trim([(release.disease, release.model)])
             await self._tidy(snapshot)
         return Pulled(release, needed == 0, updated, failure, tuple(r.name for r in evicted))
@@ -216,11 +267,23 @@ class Puller:
             listed.add(replica)
         await self._cache.sweep(listed)
 
-    async def _knowledge(
-        self, snapshot: Snapshot, require_budget: Callable[[int], Awaitable[None]]
-    ) -> tuple[bool, MedMeshError | None]:
+    async def over_budget(self, wanted_bytes: int, *, waive: bool) -> LimitError | None:
+        """Why so many bytes must not be fetched now, as far as it is known beforehand; ``waive``: whatever the budget says."""
+        if waive:
+            self._budget.waive()
         try:
-            await require_budget(await self._replica.bytes_needed(snapshot.catalogue.knowledge))
+            await self._require(wanted_bytes)
+        except LimitError as error:
+            return error
+        return None
+
+    async def _require(self, wanted_bytes: int) -> None:
+        if not self._may_share:
+            await self._budget.require(wanted_bytes)
+
+    async def _knowledge(self, snapshot: Snapshot) -> tuple[bool, MedMeshError | None]:
+        try:
+            await self._require(await self._replica.bytes_needed(snapshot.catalogue.knowledge))
             return await self._replica.update(snapshot.catalogue.knowledge), None
         except MedMeshError as error:
             return False, error

@@ -18,6 +18,7 @@ from edge_node.trust.catalogue import read_knowledge
 from edge_node.trust.feed import CatalogueFeed
 from protocols import bundle
 from protocols.artifacts import Artifact
+from protocols.chunks import list_of
 from protocols.clock import Clock
 from protocols.errors import MedMeshError, ProtocolError
 from protocols.manifest import ReleaseManifest
@@ -48,6 +49,11 @@ class ListPart:
     serial: int | None = None
     versions: tuple[int, int] = (0, 0)
     failure: MedMeshError | None = None
+
+    @property
+    def models(self) -> list[str]:
+        """The releases of models among ``releases``."""
+        return [release for release in self.releases if not release.startswith(f"{KNOWLEDGE}@")]
 
 
 class ListExporter:
@@ -156,5 +162,8 @@ class ListExporter:
                 part.missing.append(f"{release} {artifact.role}")
                 continue
             part.artifacts[artifact.sha256] = (artifact, self._cache.path(artifact.sha256))
+            chunks = list_of(artifact)  # with it nodes that are filled from the stick can share what they have
+            if chunks is not None and await self._cache.holds(chunks):
+                part.artifacts[chunks.sha256] = (chunks, self._cache.path(chunks.sha256))
         if is_whole:
             part.releases.append(release)

@@ -11,13 +11,14 @@ from typing import Protocol
 from edge_node.bundle import packing
 from edge_node.bundle.mail import Mail, SentBatch
 from edge_node.bundle.reader import Bundle
-from edge_node.bundle.signing import NodeSigner, is_from_coordinator, is_from_node
+from edge_node.bundle.signing import NodeSigner, is_from_coordinator, is_from_node, sealed
 from edge_node.errors import EdgeError, SourceError
 from protocols import bundle
 from protocols.errors import MedMeshError, ProtocolError
 from protocols.parcels import (
     MAX_PARCEL_BYTES,
     MAX_RECEIPT_BYTES,
+    Contents,
     Heartbeat,
     PaperReceipt,
     Parcel,
@@ -122,8 +123,9 @@ class Post:
             for part, batches in enumerate(packing.parcels(packed)):
                 await mail.note_sent([SentBatch(batch_id(frame), records) for frame, records in batches])
                 frames = tuple(frame for frame, _ in batches)
-                parcel = Parcel(address.coordinator, address.node, number, part, signer.certificate, heartbeat, frames)
-                parts.append(signer.sealed(parcel))
+                contents = sealed(Contents(address.node, number, heartbeat, frames), address.ca_pem)
+                parcel = Parcel(address.coordinator, address.node, number, part, signer.certificate, contents)
+                parts.append(signer.signed(parcel))
         return _named(bundle.PARCELS, parts)
 
     async def take_in(self, opened: Bundle, revoked: Collection[str]) -> TakenIn:

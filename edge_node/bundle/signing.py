@@ -1,4 +1,8 @@
-"""Signatures under parcels and receipts (EC P-256, SHA-256): the node's key signs, the pinned CA is what is believed."""
+"""Signatures under parcels and receipts (EC P-256, SHA-256): the node's key signs, the pinned CA is what is believed.
+
+What a parcel holds is sealed to the CA's key by HPKE (RFC 9180: P-256, HKDF-SHA256, AES-256-GCM), so that nodes need no second
+key and a lost stick tells nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,15 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes, hpke, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from edge_node.errors import EdgeError
-from protocols.parcels import FORMAT, Parcel, Signed, envelope, signed_bytes
+from protocols.parcels import FORMAT, SEALED_FOR, Contents, Parcel, Signed, envelope, signed_bytes
 
 _ALGORITHM = ec.ECDSA(hashes.SHA256())
+_SUITE = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 
 class NodeSigner:
@@ -36,10 +41,18 @@ class NodeSigner:
         self._key = key
         self.certificate = certificate.public_bytes(serialization.Encoding.PEM).decode()
 
-    def sealed(self, parcel: Parcel) -> bytes:
+    def signed(self, parcel: Parcel) -> bytes:
         """The parcel as it travels."""
         body = parcel.body()
         return envelope(self._key.sign(signed_bytes(FORMAT, body), _ALGORITHM), body)
+
+
+def sealed(contents: Contents, ca_pem: str) -> bytes:
+    """What only the coordinator can open; another time it is sealed otherwise."""
+    key = x509.load_pem_x509_certificate(ca_pem.encode()).public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise EdgeError("edge.identity_damaged", path="-")
+    return _SUITE.encrypt(contents.data(), key, SEALED_FOR)
 
 
 def is_from_coordinator(signed: Signed, ca_pem: str) -> bool:

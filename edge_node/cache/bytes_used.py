@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from edge_node.cache.tables import Tables
 
@@ -28,3 +28,18 @@ class BytesUsed(Tables):
                 (SELECT DISTINCT month FROM traffic ORDER BY month DESC LIMIT ?)""",
                 (_MOST_MONTHS,),
             )
+
+    async def reserve_bytes(self, month: str, kinds: Sequence[str], size_bytes: int, most_bytes: int) -> bool:
+        """Add to a month's ``reserved`` unless these kinds together would pass ``most_bytes``; returns whether it did."""
+        marks = ", ".join("?" * len(kinds))
+        async with self._file.transaction():
+            rows = await self._file.rows(
+                f"SELECT coalesce(sum(bytes), 0) FROM traffic WHERE month = ? AND kind IN ({marks})", (month, *kinds)
+            )
+            if rows[0][0] + size_bytes > most_bytes:
+                return False
+            await self._file.run(
+                "INSERT INTO traffic VALUES (?, 'reserved', ?) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes",
+                (month, size_bytes),
+            )
+        return True

@@ -25,7 +25,7 @@ async def exclusive(path: Path, wait_s: float = 60.0) -> AsyncIterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         waited_s = 0.0
-        while not _try_lock(descriptor):
+        while not try_lock(descriptor):
             if waited_s >= wait_s:
                 raise EdgeError("edge.busy")
             await asyncio.sleep(_POLL_S)
@@ -38,7 +38,8 @@ async def exclusive(path: Path, wait_s: float = 60.0) -> AsyncIterator[None]:
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(descriptor: int) -> bool:
+    def try_lock(descriptor: int) -> bool:
+        """Lock an open file; False: another process holds it. Closing it frees the lock."""
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -47,7 +48,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try_lock(descriptor: int) -> bool:
+    def try_lock(descriptor: int) -> bool:
+        """Lock an open file; False: another process holds it. Closing it frees the lock."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -110,6 +110,11 @@ def _warn_of_export(console: Console, part: ListPart, mail_failure: MedMeshError
             f"The list is the one last verified here: {part.failure.message('en')}",
             f"列表为本机上次核对的版本：{part.failure.message('zh')}",
         )
+    elif not part.models:
+        console.say(
+            "No model is on the stick: none is in use here. Name what it is for with --disease.",
+            "数据包不含模型：本机没有使用中的模型。请用 --disease 指定疾病。",
+        )
     if part.missing:
         some = ", ".join(part.missing[:_MOST_NAMED])
         console.say(f"Not in the bundle ({len(part.missing)}): {some}", f"数据包缺少 {len(part.missing)} 项：{some}")

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from edge_node.discovery.trust import Found
 
 
+def _role(console: Console, role: str) -> str:
+    return {"coordinator": console.t("coordinator", "协调端"), "peer": console.t("node", "节点")}.get(role, role)
+
+
 def _trust(console: Console, found: Found) -> str:
     if not found.trusted:
         return console.t("no", "否")
@@ -42,7 +46,7 @@ async def discover(
             return
         rows = [
             [
-                f.announcement.role,
+                _role(console, f.announcement.role),
                 f"{f.announcement.host}:{f.announcement.port}",
                 f.announcement.id,
                 _trust(console, f),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,9 +14,11 @@ from edge_node.bootstrap import Edge, LocalCache
 from edge_node.cli.root import app
 from edge_node.cli.text import duration_text, reason_text, say_if_stale, size_text, time_text, warn
 from edge_node.errors import EdgeError, LimitError
+from edge_node.transfer.patience import patiently
 from protocols.console import Console, command
 
 if TYPE_CHECKING:
+    from edge_node.trust.catalogue import CatalogueRelease
     from edge_node.trust.feed import Snapshot
     from edge_node.trust.standing import Standing
     from protocols.errors import Language, MedMeshError
@@ -121,8 +125,8 @@ def _time_text(console: Console, needed: int | None, cap_kbps: float) -> str:
 _OverBudget = Annotated[bool, typer.Option("--over-budget", help="Whatever the month's budget says · 忽略本月流量预算")]
 
 
-def _say_cost(console: Console, edge: Edge, needed: int) -> None:
-    """Tell what a download that a person asked for costs, and which limits it disregards."""
+async def _say_cost(console: Console, edge: Edge, needed: int, *, over_budget: bool) -> None:
+    """Tell what a download that a person asked for costs, which limits it disregards, and where the budget ends it."""
     from edge_node.transfer.limits import seconds_at
 
     if not needed:
@@ -135,6 +139,13 @@ def _say_cost(console: Console, edge: Edge, needed: int) -> None:
     for reason in edge.allowance().set_aside():
         why = reason_text(console, reason)
         console.say(f"Fetching all the same, since you asked for it: {why}.", f"按您的要求仍然下载：{why}。")
+    left = None if over_budget else await edge.allowance().left_bytes()
+    if left is not None and left < needed:
+        rest = size_text(left)
+        console.say(
+            f"Only {rest} of this month's budget are left: more can come from nodes near, which cost nothing of it.",
+            f"本月流量预算仅剩 {rest}：其余部分只能来自附近节点（不占预算）。",
+        )
 
 
 @command(app)
@@ -148,11 +159,15 @@ async def pull(
     start = time.perf_counter()
     edge = Edge(console.home)
     async with edge.online() as online:
-        snapshot = await online.feed.newest()
-        say_if_stale(console, snapshot)
-        release = online.puller.choose(snapshot, disease, model)
+        snapshot, release = await patiently(
+            lambda: online.puller.find(disease, model, partial(say_if_stale, console)),
+            edge.config.retry_s,
+            asyncio.sleep,
+            partial(_say_waiting, console),
+        )
         total = online.local.artifacts.unfinished_bytes(release.files)
-        _say_cost(console, edge, online.local.artifacts.bytes_needed(release.files))
+        needed = online.local.artifacts.bytes_needed(release.files)
+        await _say_cost(console, edge, needed, over_budget=over_budget)
         with console.progress(f"Fetching {release.name}", f"正在下载 {release.name}", total) as advance:
             pulled = await online.puller.pull(snapshot, release, _adding(advance), over_budget=over_budget)
         if pulled.knowledge_failure is not None:
@@ -177,6 +192,13 @@ async def pull(
         console.answer(
             document, lambda: _print_pulled(console, document)
         )  # nodes near may still be fetching from this one
+
+
+def _say_waiting(console: Console, failure: MedMeshError, pause_s: float) -> None:
+    """Tell that the command has not given up."""
+    console.say(
+        f"{failure.message('en')} Trying again in {pause_s:g} s.", f"{failure.message('zh')}{pause_s:g} 秒后重试。"
+    )
 
 
 def _adding(advance: Callable[[int], None]) -> Callable[[int], None]:
@@ -218,6 +240,7 @@ async def sync(console: Console, over_budget: _OverBudget = False) -> None:
     edge = Edge(console.home)
     renewal: MedMeshError | None = None
     renewed = False
+    switched: list[CatalogueRelease]
     try:
         renewed = await edge.renew_when_due() is not None
     except EdgeError as error:
@@ -226,13 +249,19 @@ async def sync(console: Console, over_budget: _OverBudget = False) -> None:
     sent, unsent = await _deliver(edge)
     mail = await _hand_over(edge)
     async with edge.online() as online:
-        snapshot = await online.feed.refresh()
+        snapshot = await patiently(
+            online.feed.refresh, edge.config.retry_s, asyncio.sleep, partial(_say_waiting, console)
+        )
         wanted = await online.puller.bytes_wanted(snapshot)
-        over = None if over_budget else await _over_budget(edge, wanted)
+        over = await online.puller.over_budget(wanted, waive=over_budget)
         if over is None:
-            _say_cost(console, edge, wanted)
-        switched = await online.puller.update_installed(snapshot, fetch=over is None, evicted=evicted.append)
-        updated = over is None and await online.puller.update_knowledge(snapshot)
+            await _say_cost(console, edge, wanted, over_budget=over_budget)
+        switched, updated = [], False
+        try:
+            switched = await online.puller.update_installed(snapshot, fetch=over is None, evicted=evicted.append)
+            updated = over is None and await online.puller.update_knowledge(snapshot)
+        except LimitError as error:  # the list is verified and told all the same
+            over = error
         standing = await edge.standing(online.local.store)
     if renewal is not None:
         console.say(
@@ -285,15 +314,6 @@ async def sync(console: Console, over_budget: _OverBudget = False) -> None:
     console.answer(document, human)
     if (failure := unsent or over) is not None:
         raise failure
-
-
-async def _over_budget(edge: Edge, wanted_bytes: int) -> EdgeError | None:
-    """Why the updates must wait; the list is verified and what is cached is switched to all the same."""
-    try:
-        await edge.allowance().require_budget(wanted_bytes)
-    except LimitError as error:
-        return error
-    return None
 
 
 async def _deliver(edge: Edge) -> tuple[dict[str, int], MedMeshError | None]:

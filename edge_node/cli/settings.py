@@ -31,7 +31,7 @@ def get(console: Console, key: Annotated[str | None, typer.Argument(metavar="[KE
         if key not in settings:
             raise EdgeError("edge.config_key", key=key, known=", ".join(settings))
         settings = {key: settings[key]}
-    rows = [[name, value] for name, value in settings.items()]
+    rows = [[name, _text(value)] for name, value in settings.items()]
     console.answer(settings, lambda: console.table([console.t("Key", "键"), console.t("Value", "值")], rows))
 
 
@@ -39,7 +39,15 @@ def get(console: Console, key: Annotated[str | None, typer.Argument(metavar="[KE
 def set_(console: Console, key: str, value: str) -> None:
     """Change one setting · 修改设置."""
     kept = change(Edge(console.home).paths.config, key, value)
-    console.answer({key: kept}, lambda: console.line(f"{key} = {kept}", f"{key} = {kept}"))
+    text = f"{key} = {_text(kept)}"
+    console.answer({key: kept}, lambda: console.line(text, text))
+
+
+def _text(value: object) -> str:
+    """A setting as one would type it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value) or '""'
 
 
 def change(path: Path, key: str, value: str) -> Any:
@@ -117,7 +125,10 @@ async def status(console: Console) -> None:
                 console.t("Last verified", "上次核对"),
                 "-" if standing.last_verified is None else time_text(standing.last_verified),
             ],
-            [console.t("Certificate until", "证书有效期至"), enrolled.get("certificate_end", "-")],
+            [
+                console.t("Certificate until", "证书有效期至"),
+                time_text(datetime.fromisoformat(enrolled["certificate_end"])) if enrolled else "-",
+            ],
             [console.t("In use", "使用中"), ", ".join(models) or "-"],
             [console.t("Knowledge base", "疾病知识库"), document["kb_version"] or "-"],
             [console.t("Stored", "占用"), size_text(total)],

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import WebSocketException
 
+from edge_node.errors import EdgeError
 from edge_node.peers.link import GREETING_S, Line, Link, greet
 from edge_node.peers.shelf import SharedShelf
 from edge_node.transfer.swarm import Follower
@@ -30,6 +31,7 @@ _MOST_LINKS_OF_A_NODE = 4  # the agent, a pull beside it, and what has not notic
 _MOST_WANTS = 64
 _DIALS_AT_ONCE = 8
 _RETRY_S = (2.0, 10.0, 60.0, 300.0)
+_LOOK_S = 10.0  # how long a link to a node outlives the list that puts that node out
 
 Address = tuple[str, int]
 
@@ -73,11 +75,19 @@ class HubSettings:
 
 @dataclass
 class Contexts:
-    """TLS of each side: only nodes of the pinned coordinator."""
+    """Who may be a peer: nodes of the pinned coordinator that it has not put out.
+
+    Attributes:
+        server: TLS where this node is called.
+        client: TLS where this node calls.
+        node_of: who is at the other end; None: nobody with one name.
+        revoked: the nodes that the newest verified list puts out; asked for each new link and now and then.
+    """
 
     server: ssl.SSLContext
     client: ssl.SSLContext
-    node_of: Callable[[ssl.SSLObject], Awaitable[str | None]]  # who is at the other end; None: not welcome
+    node_of: Callable[[ssl.SSLObject], str | None]
+    revoked: Callable[[], Awaitable[Collection[str]]]
 
 
 class Hub:
@@ -108,11 +118,11 @@ class Hub:
     async def running(self) -> AsyncIterator[Hub]:
         """Listen and dial until the block is left."""
         async with self._listening():
-            dialler = asyncio.create_task(self._dial_on())
+            chores = [asyncio.create_task(self._dial_on()), asyncio.create_task(self._look_on())]
             try:
                 yield self
             finally:
-                tasks = [dialler, *self._dials.values()]
+                tasks = [*chores, *self._dials.values()]
                 for task in tasks:
                     task.cancel()
                 for link in list(self._links.values()):
@@ -276,8 +286,8 @@ class Hub:
 
     async def _run(self, connection: Connection, *, dialled: bool, candidate: _Candidate | None = None) -> bool:
         """Greet and keep a link until it ends; returns whether it was one."""
-        node = await self._contexts.node_of(connection.transport.get_extra_info("ssl_object"))
-        if node is None or sum(link.node == node for link in self._links.values()) >= _MOST_LINKS_OF_A_NODE:
+        node = self._contexts.node_of(connection.transport.get_extra_info("ssl_object"))
+        if node is None or node in await self._contexts.revoked() or self._has_enough_of(node):
             await connection.close(1008, "not welcome")
             return False
         try:
@@ -306,6 +316,24 @@ class Hub:
                 for follower in list(self._followers.values()):
                     follower.left(instance)
         return True
+
+    def _has_enough_of(self, node: str) -> bool:
+        return sum(link.node == node for link in self._links.values()) >= _MOST_LINKS_OF_A_NODE
+
+    async def _look_on(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            await self.cut_revoked()
+
+    async def cut_revoked(self) -> None:
+        """End the links to nodes that the coordinator has put out since they were made."""
+        if not self._links:
+            return
+        with suppress(EdgeError):  # the record cannot be read now: the next look tells
+            revoked = await self._contexts.revoked()
+            for link in list(self._links.values()):
+                if link.node in revoked:
+                    link.cut()
 
     def _prefers(self, link: Link) -> bool:
         """Of two links to the same peer, both sides keep the one that the lower instance dialled."""

@@ -60,8 +60,8 @@ class PeersOnDemand:
     def __init__(
         self, config: EdgeConfig, start: Callable[[], AbstractAsyncContextManager[Hub]], hub: Hub | None
     ) -> None:
-        """Args: hub: one that runs already and goes on."""
-        self._is_hopeless = hub is None and not config.discovery and not config.peer_addresses
+        """Args: hub: one that runs already and goes on. ``is_hopeless``: nobody can be found by these settings."""
+        self.is_hopeless = hub is None and not config.discovery and not config.peer_addresses
         self._start = start
         self._stack = AsyncExitStack()
         self._is_ours = hub is None
@@ -69,7 +69,7 @@ class PeersOnDemand:
 
     async def __call__(self) -> Hub | None:
         """The hub, once there was time for peers to be found; None where nobody could be."""
-        if self._is_hopeless:
+        if self.is_hopeless:
             return None
         if self._hub is None:
             self._hub = await self._stack.enter_async_context(self._start())

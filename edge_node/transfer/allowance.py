@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from edge_node.errors import LimitError
 from edge_node.transfer.ledger import MonthUsed
-from edge_node.transfer.limits import Granted, Limits, Postponed, Reason, automatic, passes_budget, set_aside
+from edge_node.transfer.limits import Granted, Limits, Postponed, Reason, automatic, set_aside
 from protocols.clock import Clock
 
 
@@ -22,37 +21,29 @@ class Counted(Protocol):
 class Allowance:
     """What may be fetched now."""
 
-    def __init__(self, limits: Callable[[], Limits], ledger: Counted, clock: Clock) -> None:
+    def __init__(
+        self, limits: Callable[[], Limits], ledger: Counted, clock: Clock, may_share: Callable[[], bool]
+    ) -> None:
+        """Args: may_share: whether peers are there, who may bring what would else come over the WAN."""
         self._limits = limits
         self._ledger = ledger
         self._clock = clock
+        self._may_share = may_share
 
     async def automatic(self, wanted_bytes: int) -> Granted | Postponed:
-        """Whether a download that nobody asked for may begin."""
+        """Whether a download that nobody asked for may begin; with peers about, the budget shows as it goes on."""
+        if self._may_share():
+            wanted_bytes = 0
         used = (await self._ledger.this_month()).wan_bytes
         return automatic(self._limits(), used, wanted_bytes, self._clock().astimezone())
 
-    async def require_budget(self, wanted_bytes: int) -> None:
-        """Make sure that the month's budget holds a download that a person asked for.
-
-        Raises:
-            LimitError: ``edge.budget_used``.
-        """
-        limits = self._limits()
-        used = await self._ledger.this_month()
-        if passes_budget(limits, used.wan_bytes, wanted_bytes):
-            raise LimitError(
-                "edge.budget_used",
-                month=used.month,
-                used_mb=_mb(used.wan_bytes),
-                wanted_mb=_mb(wanted_bytes),
-                budget_mb=limits.monthly_bytes // 1_000_000,
-            )
+    async def left_bytes(self) -> int | None:
+        """What is left of the month's budget; None: there is none."""
+        most_bytes = self._limits().monthly_bytes
+        if not most_bytes:
+            return None
+        return max(most_bytes - (await self._ledger.this_month()).wan_bytes, 0)
 
     def set_aside(self) -> list[Reason]:
         """The limits that a download which a person asks for now disregards."""
         return set_aside(self._limits(), self._clock().astimezone())
-
-
-def _mb(size_bytes: int) -> str:
-    return f"{size_bytes / 1_000_000:.1f}"

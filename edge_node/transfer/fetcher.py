@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +11,7 @@ from typing import Protocol
 from edge_node.errors import DamagedBytesError, EdgeError, RangelessError, SourceError, UnreachableError
 from edge_node.transfer.partial import PartialFile
 from edge_node.transfer.parts import Parts
+from edge_node.transfer.patience import pauses_s
 from edge_node.transfer.source import Progress, Source
 from edge_node.transfer.swarm import Alone, Mesh, Swarm
 from protocols.artifacts import Artifact
@@ -18,6 +19,7 @@ from protocols.chunks import digests, list_of
 
 _STRIKES = 2
 _PAUSE_S = 0.5
+_OUTAGE_S = 10.0  # without an answer from anybody, as for chunks
 
 
 class Shelf(Protocol):
@@ -25,6 +27,10 @@ class Shelf(Protocol):
 
     async def holds(self, artifact: Artifact) -> bool:
         """Whether it is there, whole and unaltered."""
+        ...
+
+    def bytes_needed(self, files: Collection[Artifact]) -> int:
+        """What of them has not arrived."""
         ...
 
     def partial(self, artifact: Artifact) -> PartialFile:
@@ -48,6 +54,10 @@ async def _nobody() -> None:
     return None
 
 
+async def _free(_: int) -> None:
+    return None
+
+
 class ArtifactFetcher:
     """Brings artifacts onto the shelf, verified: chunk by chunk from peers and sources where there are digests of the
     chunks, else whole from the first source that delivers.
@@ -59,12 +69,22 @@ class ArtifactFetcher:
         sources: Sequence[Source],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         mesh: Callable[[], Awaitable[Mesh | None]] = _nobody,
+        afford: Callable[[int], Awaitable[None]] = _free,
     ) -> None:
-        """Args: mesh: gives the peers; not called before something has to be fetched."""
+        """Prepare; nobody is asked yet.
+
+        Args:
+            shelf: where finished artifacts stand.
+            sources: asked in this order.
+            sleep: passes the time.
+            mesh: gives the peers; not called before something has to be fetched.
+            afford: raises LimitError for what the sources alone would have to give and the user does not allow.
+        """
         self._shelf = shelf
         self._sources = sources
         self._sleep = sleep
         self._mesh = mesh
+        self._afford = afford
 
     async def fetch(self, artifact: Artifact, progress: Progress = lambda _: None) -> bool:
         """Make sure that ``artifact`` is on the shelf; returns whether anything had to be fetched.
@@ -75,10 +95,13 @@ class ArtifactFetcher:
 
         Raises:
             SourceError: no source delivered it; what arrived is kept for the next time.
+            LimitError: it may not come over the WAN, and nobody near has it.
         """
         if await self._shelf.holds(artifact):
             return False
         mesh = await self._mesh()
+        if mesh is None or not mesh.peers:
+            await self._afford(self._shelf.bytes_needed([artifact]))
         chunks = await self._digests(artifact)
         if chunks is not None and (mesh is not None or len(chunks) > 1):
             try:
@@ -113,11 +136,13 @@ class ArtifactFetcher:
         return digests(artifact, self._shelf.path(chunk_list.sha256).read_bytes())
 
     async def _collect(self, artifact: Artifact, partial: PartialFile, progress: Progress) -> None:
-        """Go round the sources as long as a round brings something new; two wrong deliveries put a source out."""
+        """Go round the sources as long as a round brings something new, or nobody answered and somebody still may; two
+        wrong deliveries put a source out.
+        """
         strikes = [0] * len(self._sources)
         failure: EdgeError = UnreachableError("edge.no_source", artifact=artifact.sha256[:12])
-        moving = True
-        while moving:
+        pauses = pauses_s(_OUTAGE_S)
+        while True:
             moving = False
             for number, source in enumerate(self._sources):
                 if strikes[number] >= _STRIKES:
@@ -137,8 +162,15 @@ class ArtifactFetcher:
                     failure = error
                     moving = moving or partial.received > before
             if moving:
+                pauses = pauses_s(_OUTAGE_S)
                 await self._sleep(_PAUSE_S)
-        raise failure
+            elif isinstance(failure, UnreachableError) and any(n < _STRIKES for n in strikes):
+                pause_s = next(pauses, None)
+                if pause_s is None:
+                    raise failure
+                await self._sleep(pause_s)
+            else:
+                raise failure
 
     async def _read(self, source: Source, artifact: Artifact, partial: PartialFile, progress: Progress) -> None:
         if not partial.missing_bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +24,10 @@ class Book(Protocol):
 
     async def add_bytes_used(self, month: str, by_kind: Mapping[str, int]) -> None:
         """Add to a month."""
+        ...
+
+    async def reserve_bytes(self, month: str, kinds: Sequence[str], size_bytes: int, most_bytes: int) -> bool:
+        """Add to a month's ``reserved`` unless these kinds together would pass ``most_bytes``."""
         ...
 
 
@@ -83,6 +87,23 @@ class Ledger:
             await sleep(WRITE_EVERY_S)
             await self.write()
 
+    async def reserve(self, size_bytes: int, most_bytes: int) -> MonthUsed | None:
+        """Reserve bytes of this month's budget; returns what is used where they do not fit.
+
+        Raises:
+            EdgeError: the book cannot be read or written.
+        """
+        await self.write()
+        month = month_of(self._clock())
+        async with self._book() as book:
+            if await book.reserve_bytes(month, WAN, size_bytes, most_bytes):
+                return None
+        return await self.this_month()
+
+    def release(self, size_bytes: int) -> None:
+        """Give a reservation back, written together with what it was used for. That of a killed process stays."""
+        self._traffic.count("reserved", -size_bytes)
+
     async def this_month(self) -> MonthUsed:
         """What was used up to now, also what is not written yet.
 
@@ -94,4 +115,4 @@ class Ledger:
             used = await book.bytes_used(month)
         for kind, size_bytes in self._traffic.unwritten.items():
             used[kind] = used.get(kind, 0) + size_bytes
-        return MonthUsed(month, used)
+        return MonthUsed(month, {kind: size_bytes for kind, size_bytes in used.items() if size_bytes})

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from edge_node.errors import DamagedBytesError
-from edge_node.files import sync_folder
+from edge_node.files import naming, sync_folder
 from protocols.artifacts import Artifact
 
 _BLOCK = 1024 * 1024
@@ -34,7 +34,10 @@ class PartialFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with naming(self._path):
+            self._file.close()
+        if not self.received:
+            self._path.unlink(missing_ok=True)
 
     def _continue(self) -> None:
         if self._file.seek(0, os.SEEK_END) > self._artifact.size_bytes:
@@ -58,7 +61,8 @@ class PartialFile:
         """
         if len(data) > self.missing_bytes:
             raise DamagedBytesError("artifact.mismatch", artifact=self._artifact.sha256[:12])
-        self._file.write(data)
+        with naming(self._path):
+            self._file.write(data)
         self._digest.update(data)
         self.received += len(data)
 
@@ -80,9 +84,10 @@ class PartialFile:
     def finish(self, target: Path) -> None:
         """Move the checked file to ``target``, on the disk before the move, so that ``target`` is never half a file."""
         self.check()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with naming(self._path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
         target.parent.mkdir(parents=True, exist_ok=True)
         self._path.replace(target)
         sync_folder(target.parent)

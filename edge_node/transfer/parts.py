@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge_node.files import naming
 from edge_node.transfer.partial import PartialFile
 from protocols.artifacts import Artifact
 from protocols.chunks import span
@@ -45,7 +46,8 @@ class Parts:
 
     def append(self, index: int, data: bytes) -> None:
         """Add bytes to a chunk as they come from one place in order."""
-        with self._path(index).open("ab") as file:
+        path = self._path(index)
+        with naming(path), path.open("ab") as file:
             file.write(data)
 
     def put(self, index: int, data: bytes) -> bool:
@@ -53,7 +55,8 @@ class Parts:
         if hashlib.sha256(data).hexdigest() != self._digests[index]:
             return False
         fresh = self._folder / f".{index}"
-        fresh.write_bytes(data)
+        with naming(fresh):
+            fresh.write_bytes(data)
         fresh.replace(self._path(index))
         self.held.add(index)
         return True

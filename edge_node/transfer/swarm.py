@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, aclosing, contextmanager, suppress
 from typing import ClassVar, Protocol
 
-from edge_node.errors import DamagedBytesError, EdgeError, RangelessError, SourceError, UnreachableError
+from edge_node.errors import DamagedBytesError, EdgeError, LimitError, RangelessError, SourceError, UnreachableError
 from edge_node.transfer.parts import Parts
 from edge_node.transfer.plan import Plan
 from edge_node.transfer.source import Progress, Source
@@ -279,7 +279,8 @@ class Swarm:
                 await self._pause()
                 continue
             self._plan.loading(index, self._now())
-            self._mesh.tell(self._artifact.sha256, self._claim(index))
+            if not self._is_cut_off:  # else not before a byte comes: a claim keeps others from taking over
+                self._mesh.tell(self._artifact.sha256, self._claim(index))
             task = self._loads[index] = asyncio.create_task(self._load(index))
             try:
                 await asyncio.wait([task])
@@ -299,9 +300,12 @@ class Swarm:
                 raise failure
 
     async def _failed(self, failure: EdgeError) -> None:
-        """Note a failure once there is no hope of the line coming back by itself."""
+        """Note a failure once there is no hope of the line coming back by itself, or of peers bringing what this node may
+        not fetch.
+        """
         out = all(strikes >= _STRIKES for strikes in self._strikes)
-        if out or not isinstance(failure, UnreachableError) or self._now() - self._last_byte > _OUTAGE_S:
+        may_pass = isinstance(failure, UnreachableError) or (isinstance(failure, LimitError) and bool(self._mesh.peers))
+        if out or not may_pass or self._now() - self._last_byte > _OUTAGE_S:
             self._failure = failure
         self._is_cut_off = True
         self._changed.set()
@@ -344,8 +348,8 @@ class Swarm:
                 done += len(kept)
                 self._progress(len(kept))
                 self._last_byte = self._now()
-                self._is_cut_off = False
-                if self._last_byte - told >= _CLAIM_EVERY_S:
+                if self._is_cut_off or self._last_byte - told >= _CLAIM_EVERY_S:
+                    self._is_cut_off = False
                     told = self._last_byte
                     self._mesh.tell(self._artifact.sha256, self._claim(index))
                 if done == stop - start:

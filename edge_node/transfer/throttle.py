@@ -7,46 +7,48 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from edge_node.transfer.bill import Bill, OwnBill
+
 _BURST_S = 0.25  # what a stall of the program may make up for
 
 
 class TokenBucket:
-    """Pure: the time goes in. It starts empty, so that many short commands do not add up to more than the cap."""
+    """The time goes in, and what is paid stands in a bill. A new one is empty, so that many short commands do not add up
+    to more than the cap.
+    """
 
-    def __init__(self, rate: float, now_s: float) -> None:
-        """Args: rate: bytes a second."""
+    def __init__(self, rate: float, bill: Bill) -> None:
+        """Args: rate: bytes a second, by which this process reckons; others who share the bill may have another."""
         self._rate = rate
-        self._burst = rate * _BURST_S
-        self._tokens = 0.0
-        self._then_s = now_s
+        self._bill = bill
 
     def spend(self, size_bytes: int, now_s: float) -> None:
         """Take bytes, also more than there are: they are paid for by waiting."""
-        self._fill(now_s)
-        self._tokens -= size_bytes
+        self._bill.change(lambda until_s: _paid(until_s, now_s) + size_bytes / self._rate)
 
     def wait_s(self, now_s: float) -> float:
         """How long to wait until all that was taken is paid for."""
-        self._fill(now_s)
-        return max(-self._tokens / self._rate, 0.0)
+        return max(self._bill.change(lambda until_s: _paid(until_s, now_s)) - now_s, 0.0)
 
-    def _fill(self, now_s: float) -> None:
-        self._tokens = min(self._tokens + (now_s - self._then_s) * self._rate, self._burst)
-        self._then_s = now_s
+
+def _paid(until_s: float | None, now_s: float) -> float:
+    """Until when the bill is paid; what was not used is kept for a short while only."""
+    return now_s if until_s is None else max(until_s, now_s - _BURST_S)
 
 
 class Throttle:
-    """Slows all who share it down to one rate between them."""
+    """Slows all who share it, or its bill, down to one rate between them."""
 
     def __init__(
         self,
         kbps: float,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        bill: Bill | None = None,
     ) -> None:
-        """Args: kbps: kbit/s; 0: no cap."""
+        """Args: kbps: kbit/s; 0: no cap. bill: None: its own."""
         self.kbps = kbps
-        self._bucket = TokenBucket(kbps * 125, clock()) if kbps else None
+        self._bucket = TokenBucket(kbps * 125, bill or OwnBill()) if kbps else None
         self._clock = clock
         self._sleep = sleep
 
@@ -68,7 +70,7 @@ class Throttle:
 
 @dataclass(frozen=True)
 class Throttles:
-    """One for each side, shared by everything in the process.
+    """One for each side, shared by all processes of a home.
 
     Attributes:
         wan: the coordinator and mirrors.

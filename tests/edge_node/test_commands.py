@@ -192,8 +192,10 @@ def _size(folder: Path) -> int:
 
 @pytest.mark.slow
 def test_a_line_that_flaps_every_two_seconds_costs_hardly_a_byte_twice(
-    coordinator: CoordinatorServer, home: Path
+    coordinator: CoordinatorServer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where the download is asked for while the line is down."""
+    monkeypatch.setenv("MEDMESH_EDGE_RETRY_S", "10")
     release = make_release(padding=random.Random(4).randbytes(9_000_000), in_chunks=True)
     coordinator.simulator.publish(release)
     coordinator.pause_s = 0.02
@@ -201,7 +203,9 @@ def test_a_line_that_flaps_every_two_seconds_costs_hardly_a_byte_twice(
         coordinator.url = line.url
         edge(home, "join", coordinator.invite)
         line.flap(up_s=2.0, down_s=2.0)
-        assert edge(home, "pull", "malaria", timeout_s=120).json["release"] == "malaria@1"
+        pulled = edge(home, "pull", "malaria", timeout_s=120)
+        assert pulled.json["release"] == "malaria@1"
+        assert "Trying again in" in pulled.err
         assert line.breaks >= 2
         assert line.carried <= 1.1 * sum(len(data) for data in release.files.values())
 

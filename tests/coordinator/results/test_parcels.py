@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes, hpke, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import select, update
 
@@ -25,10 +25,13 @@ from protocols.errors import MedMeshError
 from protocols.parcels import (
     FORMAT,
     MAX_PARCEL_BYTES,
+    SEALED_FOR,
+    Contents,
     Heartbeat,
     Parcel,
     envelope,
     parcel_digest,
+    read_contents,
     read_receipt,
     signed_bytes,
 )
@@ -40,6 +43,7 @@ from tests.support.reports import report
 A, B = "a" * 16, "b" * 16
 HEART = Heartbeat(datetime(2026, 2, 1, 12, tzinfo=UTC), "0.1.0", ("malaria@1",), 7, 3, 2, 0, (("trust.expired", 4),))
 _ECDSA = ec.ECDSA(hashes.SHA256())
+_SUITE = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 
 class Office:
@@ -63,8 +67,19 @@ class Office:
 
     def parcel(self, *reports: Report, **changes: object) -> Parcel:
         frames = (pack(reports)[0],) if reports else ()
-        parcel = Parcel(self.authority.fingerprint, A, 1, 0, "-", HEART, frames)
+        contents = Contents(A, 1, HEART, frames)
+        inner = {key: changes.pop(key) for key in ("frames", "heartbeat") if key in changes}
+        inner |= {key: changes[key] for key in ("number",) if key in changes}
+        contents = replace(contents, **inner)  # type: ignore[arg-type]
+        parcel = Parcel(self.authority.fingerprint, A, 1, 0, "-", self.closed(contents))
         return replace(parcel, **changes)  # type: ignore[arg-type]
+
+    def closed(self, contents: Contents) -> bytes:
+        """As a node seals it."""
+        return _SUITE.encrypt(contents.data(), self.authority.key.public_key(), SEALED_FOR)
+
+    def opened(self, parcel: Parcel) -> Contents:
+        return read_contents(_SUITE.decrypt(parcel.sealed, self.authority.key, SEALED_FOR), parcel)
 
     def sealed(self, parcel: Parcel, by: str = A) -> bytes:
         body = parcel.body()
@@ -113,7 +128,7 @@ async def test_a_parcel_is_stored_once_and_answered_by_the_ca(office: Office) ->
     receipt, signed = read_receipt(first)
     office.authority.certificate.public_key().verify(signed.signature, signed.data, _ECDSA)  # type: ignore[call-arg,union-attr,arg-type]
     assert (receipt.node, receipt.parcel, receipt.refused) == (A, parcel_digest(data), ())
-    assert receipt.batches == (batch_id(parcel.frames[0]),)
+    assert receipt.batches == (batch_id(office.opened(parcel).frames[0]),)
 
 
 async def test_what_comes_by_hand_and_over_the_line_is_the_same_record(office: Office) -> None:
@@ -150,6 +165,27 @@ async def test_who_did_not_sign_is_refused(office: Office) -> None:
     await refused(office, data + b" " * MAX_PARCEL_BYTES, "parcel.malformed")
     await revoke(office.database, A)
     await refused(office, data, "node.revoked")
+
+
+async def test_what_was_not_sealed_for_this_coordinator_by_this_node_is_refused(office: Office) -> None:
+    """B copies what A sealed, from a stick that it carried, and signs it as its own."""
+    parcel = office.parcel(report(1))
+    stolen = replace(parcel, node=B)
+    await refused(office, office.sealed(stolen, by=B), "parcel.malformed")
+    other = ec.generate_private_key(ec.SECP256R1()).public_key()
+    contents = Contents(A, 1, HEART, ())
+    for sealed in (
+        b"",
+        parcel.sealed[:-1],
+        parcel.sealed[:-1] + bytes([parcel.sealed[-1] ^ 1]),
+        _SUITE.encrypt(contents.data(), other, SEALED_FOR),
+        _SUITE.encrypt(contents.data(), office.authority.key.public_key(), b"another purpose"),
+        office.closed(replace(contents, number=2)),
+        _SUITE.encrypt(b"no JSON", office.authority.key.public_key(), SEALED_FOR),
+    ):
+        await refused(office, office.sealed(replace(parcel, sealed=sealed)), "parcel.malformed")
+    first = signed_bytes("medmesh.parcel/1", parcel.body())
+    await refused(office, envelope(office.keys[A].sign(first, _ECDSA), parcel.body()), "parcel.not_ours")
 
 
 async def test_a_coordinator_that_cannot_store_acknowledges_nothing(office: Office) -> None:

@@ -8,8 +8,9 @@ import pytest
 from disease_kb import replica as replica_format
 from disease_kb.seeding import seed_entries
 from edge_node.activation.self_test import self_test
-from edge_node.errors import EdgeError, ReleaseRefusedError, SourceError
+from edge_node.errors import EdgeError, ReleaseRefusedError, SourceError, UnreachableError
 from edge_node.transfer.source import Source
+from edge_node.trust.feed import Snapshot
 from edge_node.worker.models import LocalModels
 from protocols.artifacts import Artifact
 from protocols.errors import MedMeshError, ProtocolError
@@ -238,3 +239,26 @@ def test_self_test_accepts_small_differences_and_refuses_larger_ones(tmp_path: P
 
 def test_the_made_up_expectations_are_distinct() -> None:
     assert expected_scores(RED)[0] > 0.9 > 0.1 > expected_scores(BLUE)[0]
+
+
+async def test_what_only_the_coordinator_can_tell_is_unreachable_while_it_is_gone(tmp_path: Path) -> None:
+    """So that whoever asks tries again; what is known without it is answered at once."""
+    simulator = Simulator([make_release()])
+    heard: list[Snapshot] = []
+    async with running(simulator, tmp_path) as node:
+        node.origin.gone = True
+        with pytest.raises(UnreachableError):
+            await node.puller.find("malaria", None, heard.append)
+        node.origin.gone = False
+        await node.puller.find("malaria", None, heard.append)
+        simulator.publish(make_release("skin"))
+        node.origin.gone = True
+        snapshot, release = await node.puller.find("malaria", None, heard.append)
+        assert (release.name, heard[-1]) == ("malaria@1", snapshot)
+        with pytest.raises(UnreachableError):
+            await node.puller.find("skin", None, heard.append)
+        node.origin.gone = False
+        assert (await node.puller.find("skin", None, heard.append))[1].name == "skin@1"
+        with pytest.raises(EdgeError) as caught:
+            await node.puller.find("eyes", None, heard.append)
+        assert (caught.value.code, len(heard)) == ("edge.disease_unknown", 4)

@@ -24,11 +24,13 @@ from protocols.parcels import (
     MAX_BATCHES,
     MAX_PARCEL_BYTES,
     RECEIPT_FORMAT,
+    Contents,
     Heartbeat,
     PaperReceipt,
     Parcel,
     envelope,
     parcel_digest,
+    read_contents,
     read_parcel,
     signed_bytes,
 )
@@ -70,7 +72,7 @@ class Coordinator:
             raise EdgeError("edge.coordinator_refused", reason="revoked", advice="-")
         good: list[str] = []
         bad: list[str] = []
-        for frame in parcel.frames:
+        for frame in self.authority.opened(parcel).frames:
             ids = [r.id for r in unpack(frame)]
             if self.poison & set(ids):
                 bad.append(batch_id(frame))
@@ -126,7 +128,7 @@ class Clinic:
         return (await self.bench.outbox.counts()).queued
 
     def parcel(self, **changes: object) -> Parcel:
-        parcel = Parcel(self.address.coordinator, self.node, 1, 0, self.signer.certificate, HEART, ())
+        parcel = Parcel(self.address.coordinator, self.node, 1, 0, self.signer.certificate, b"sealed")
         return replace(parcel, **changes)  # type: ignore[arg-type]
 
 
@@ -255,18 +257,18 @@ async def test_only_parcels_that_nodes_of_this_network_signed_are_carried(
     a, b, c = clinic(A), clinic(B), clinic(C)
     (tmp_path / "foreign").mkdir()
     foreign = Clinic(TestAuthority(), tmp_path / "foreign", C)
-    good = b.signer.sealed(b.parcel())
+    good = b.signer.signed(b.parcel())
     line, body = good.split(b"\n", 1)
     bad = {
-        "another's name": b.signer.sealed(b.parcel(node=C)),
-        "another's certificate": b.signer.sealed(b.parcel(node=C, certificate=c.signer.certificate)),
-        "another network": foreign.signer.sealed(foreign.parcel()),
-        "pretends to be ours": foreign.signer.sealed(foreign.parcel(coordinator=authority.fingerprint)),
+        "another's name": b.signer.signed(b.parcel(node=C)),
+        "another's certificate": b.signer.signed(b.parcel(node=C, certificate=c.signer.certificate)),
+        "another network": foreign.signer.signed(foreign.parcel()),
+        "pretends to be ours": foreign.signer.signed(foreign.parcel(coordinator=authority.fingerprint)),
         "altered": line + b"\n" + body.replace(b'"number":1', b'"number":2'),
         "no signature": b"\n" + body,
         "signed for another purpose": envelope(b"x" * 70, body),
         "no JSON": line + b"\n{",
-        "no certificate": b.signer.sealed(b.parcel(certificate="nonsense")),
+        "no certificate": b.signer.signed(b.parcel(certificate="nonsense")),
     }
     for name, data in bad.items():
         taken = await a.take(holding(tmp_path, (bundle.PARCELS, data)))
@@ -279,7 +281,7 @@ async def test_only_the_coordinators_own_receipts_count(clinic: Make, authority:
     b, c = clinic(B), clinic(C)
     await b.bench.save(result(1))
     parcel = of(await b.stick(), bundle.PARCELS)[0]
-    batch = batch_id(read_parcel(parcel)[0].frames[0])
+    batch = batch_id(authority.opened(read_parcel(parcel)[0]).frames[0])
     receipt = PaperReceipt(B, parcel_digest(parcel), (batch,), ())
     body = receipt.body()
     forged = {
@@ -333,7 +335,8 @@ def test_fifty_thousand_records_make_few_parcels_within_the_limit() -> None:
     assert len(parts) <= 8
     for part in parts:
         assert len(part) <= MAX_BATCHES
-        assert sum(len(base64.b64encode(frame)) for frame, _ in part) < MAX_PARCEL_BYTES - 20_000
+        contents = Contents(A, 1, HEART, tuple(frame for frame, _ in part))
+        assert len(base64.b64encode(contents.data())) < MAX_PARCEL_BYTES - 20_000
 
 
 @pytest.mark.parametrize(
@@ -343,9 +346,8 @@ def test_fifty_thousand_records_make_few_parcels_within_the_limit() -> None:
         ("number", "-1"),
         ("number", "true"),
         ("part", "16"),
-        ("batches", '["!"]'),
-        ("batches", "[" + ",".join(['"AA=="'] * 65) + "]"),
-        ("heartbeat", "[]"),
+        ("sealed", '"!"'),
+        ("sealed", "[]"),
         ("certificate", "7"),
         ("coordinator", '"short"'),
     ],
@@ -353,8 +355,41 @@ def test_fifty_thousand_records_make_few_parcels_within_the_limit() -> None:
 def test_a_parcel_is_read_strictly(key: str, value: str) -> None:
     import json
 
-    body = json.loads(Parcel("a" * 64, A, 1, 0, "-", HEART, ()).body())
+    body = json.loads(Parcel("a" * 64, A, 1, 0, "-", b"sealed").body())
     text = json.dumps(body | {key: "HERE"}).replace('"HERE"', value)
     with pytest.raises(ProtocolError) as caught:
         read_parcel(b"AAAA\n" + text.encode())
     assert caught.value.code == "parcel.malformed"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("batches", '["!"]'),
+        ("batches", "[" + ",".join(['"AA=="'] * 65) + "]"),
+        ("heartbeat", "[]"),
+        ("node", f'"{B}"'),
+        ("number", "2"),
+    ],
+)
+def test_what_was_sealed_is_read_strictly_and_belongs_to_its_parcel(key: str, value: str) -> None:
+    import json
+
+    document = json.loads(Contents(A, 1, HEART, ()).data())
+    text = json.dumps(document | {key: "HERE"}).replace('"HERE"', value)
+    with pytest.raises(ProtocolError) as caught:
+        read_contents(text.encode(), Parcel("a" * 64, A, 1, 0, "-", b"sealed"))
+    assert caught.value.code == "parcel.malformed"
+
+
+async def test_a_lost_stick_tells_nothing_of_what_was_found(clinic: Make, authority: TestAuthority) -> None:
+    b = clinic(B)
+    await b.bench.save(result(1))
+    data = of(await b.stick(), bundle.PARCELS)[0]
+    parcel, _ = read_parcel(data)
+    contents = authority.opened(parcel)
+    assert len(contents.frames) == 1 and contents.heartbeat == HEART
+    for secret in (b"malaria", b"trust.expired", base64.b64encode(contents.frames[0])[:40], contents.frames[0][:20]):
+        assert secret not in data and secret not in parcel.sealed
+    again, _ = read_parcel(of(await b.stick(), bundle.PARCELS)[0])
+    assert again.sealed[:65] != parcel.sealed[:65], "each with a key of its own"

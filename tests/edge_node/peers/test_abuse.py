@@ -5,19 +5,21 @@ import os
 import resource
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from edge_node.peers import hub as hub_module
+from edge_node.peers import link as link_module
 from edge_node.peers.hub import MOST_ADDRESSES
 from edge_node.transfer.throttle import Throttle
 from protocols.chunks import CHUNK_BYTES
 from protocols.peering import Get, Greeting, Have, Lack, Want, decode, decode_chunk, encode
 from tests.edge_node.support.authority import TestAuthority
-from tests.edge_node.support.mesh import TestNode, Wan, contexts, introduce, node, until
+from tests.edge_node.support.mesh import TestNode, Wan, contexts, introduce, linked, node, until
 from tests.edge_node.support.releases import chunked
 
 DATA = os.urandom(3 * CHUNK_BYTES)
@@ -40,7 +42,8 @@ async def serving(tmp_path: Path, authority: TestAuthority) -> AsyncIterator[Tes
 async def dialled(one: TestNode, authority: TestAuthority, folder: Path) -> AsyncIterator[ClientConnection]:
     """A connection with an enrolled node's certificate, not greeted yet."""
     context = contexts(authority, folder, folder.name).client
-    async with connect(f"wss://127.0.0.1:{one.hub.port}/", ssl=context, max_size=2**20, proxy=None) as connection:
+    url = f"wss://127.0.0.1:{one.hub.port}/"
+    async with connect(url, ssl=context, max_size=2**20, proxy=None, close_timeout=1) as connection:
         yield connection
 
 
@@ -105,6 +108,39 @@ async def test_what_is_not_understood_ends_the_link_with_a_code(
     await until(lambda: not serving.hub.peers)
 
 
+async def test_a_greeting_of_a_later_version_ends_the_link(
+    serving: TestNode, authority: TestAuthority, tmp_path: Path
+) -> None:
+    async with dialled(serving, authority, tmp_path / "peer") as line:
+        await line.send(encode(Greeting("f" * 16, wire=2)))
+        assert await closed_with(line) == 1008
+    assert not serving.hub.peers
+
+
+async def test_compression_is_not_agreed_to_and_a_compressed_frame_is_an_error(
+    serving: TestNode, authority: TestAuthority, tmp_path: Path
+) -> None:
+    async with dialled(serving, authority, tmp_path / "peer") as line:
+        assert line.protocol.extensions == []
+        line.transport.write(bytes([0xC1, 0x84, 0, 0, 0, 0]) + b"bomb")  # FIN, RSV1, text; masked
+        assert await closed_with(line) == 1002
+
+
+async def test_half_open_peers_are_let_go_and_hold_up_nobody(
+    serving: TestNode, authority: TestAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "GREETING_S", 0.3)
+    async with AsyncExitStack() as stack:
+        silent = [
+            await stack.enter_async_context(dialled(serving, authority, tmp_path / f"silent{n}")) for n in range(8)
+        ]
+        line = await stack.enter_async_context(dialled(serving, authority, tmp_path / "peer"))
+        await line.send(encode(Greeting("f" * 16)))
+        assert isinstance(decode(str(await line.recv())), Greeting)
+        await asyncio.gather(*(closed_with(one) for one in silent))
+        assert serving.hub.peers == ["f" * 16]
+
+
 async def test_a_peer_that_asks_and_does_not_read_costs_no_memory(
     serving: TestNode, authority: TestAuthority, tmp_path: Path
 ) -> None:
@@ -124,15 +160,37 @@ async def test_a_certificate_of_another_authority_is_refused(serving: TestNode, 
             await line.recv()
 
 
-async def test_a_node_that_was_put_out_is_turned_away(
-    serving: TestNode, authority: TestAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def nobody(_: ssl.SSLObject) -> str | None:
-        return None
+def put_out(one: TestNode, names: set[str]) -> None:
+    """``one`` verified a list that puts these nodes out."""
 
-    monkeypatch.setattr(serving.hub._contexts, "node_of", nobody)
+    async def revoked() -> set[str]:
+        return names
+
+    one.hub._contexts.revoked = revoked
+
+
+async def test_a_node_that_was_put_out_is_turned_away(
+    serving: TestNode, authority: TestAuthority, tmp_path: Path
+) -> None:
+    put_out(serving, {"peer"})
     async with dialled(serving, authority, tmp_path / "peer") as line:
         assert await closed_with(line) == 1008
+
+
+async def test_a_link_ends_when_its_node_is_put_out_and_the_others_stay(
+    tmp_path: Path, authority: TestAuthority, serving: TestNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "_LOOK_S", 0.05)
+    wan = Wan(FILES, Throttle(0))
+    async with node(authority, tmp_path / "bad", wan) as bad, node(authority, tmp_path / "good", wan) as good:
+        introduce([good, bad])
+        await linked([good, bad], 1)
+        put_out(good, {"bad"})
+        introduce([serving, good])
+        await until(lambda: good.hub.peers == [serving.hub.instance])
+        await until(lambda: bad.hub.peers == [])
+        await asyncio.sleep(0.2)
+        assert good.hub.peers == [serving.hub.instance], "it did not come back, and nobody else was cut"
 
 
 async def test_an_ended_certificate_does_among_peers(tmp_path: Path, authority: TestAuthority) -> None:

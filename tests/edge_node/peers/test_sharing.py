@@ -11,7 +11,19 @@ from edge_node.peers.hub import Hub
 from edge_node.transfer.throttle import Throttle
 from protocols.chunks import CHUNK_BYTES
 from tests.edge_node.support.authority import TestAuthority
-from tests.edge_node.support.mesh import Boasting, Corrupting, Silent, Wan, introduce, linked, mesh, node
+from tests.edge_node.support.mesh import (
+    Boasting,
+    Corrupting,
+    Endless,
+    Lacking,
+    Short,
+    Silent,
+    Wan,
+    introduce,
+    linked,
+    mesh,
+    node,
+)
 from tests.edge_node.support.releases import chunked
 
 DATA = os.urandom(40 * CHUNK_BYTES + 1234)
@@ -66,18 +78,40 @@ async def test_with_a_corrupting_and_a_silent_peer_all_complete(tmp_path: Path, 
     assert line.sent <= 1.3 * len(data), line.sent / len(data)
 
 
-@pytest.mark.parametrize("kind", [Corrupting, Silent, Boasting])
+SMALL = os.urandom(12 * CHUNK_BYTES)
+SMALL_TRUNK, SMALL_FILES = chunked("trunk", SMALL)
+
+
+@pytest.mark.parametrize("kind", [Corrupting, Short, Endless, Silent, Lacking, Boasting])
 async def test_a_bad_peer_alone_costs_a_node_less_than_ten_seconds(
     tmp_path: Path, authority: TestAuthority, kind: type[Hub]
 ) -> None:
-    line = wan()
+    """And no byte comes over the WAN twice."""
+    line = Wan(SMALL_FILES, Throttle(20_000))
     async with mesh(authority, tmp_path, line, 2, [kind]) as (bad, good):
         if kind is not Boasting:
-            await bad.fetcher.fetch(TRUNK)
+            await bad.fetcher.fetch(SMALL_TRUNK)
             line.sent = 0
         start = time.monotonic()
-        await good.fetcher.fetch(TRUNK)
+        await good.fetcher.fetch(SMALL_TRUNK)
         seconds = time.monotonic() - start
-        assert good.cache.path(TRUNK.sha256).read_bytes() == DATA
-    assert line.sent <= len(DATA) + 2_000
-    assert seconds <= len(DATA) * 8 / 1000 / line.throttle.kbps + 10
+        assert good.cache.path(SMALL_TRUNK.sha256).read_bytes() == SMALL
+    assert line.sent <= len(SMALL) + 2_000
+    assert seconds <= len(SMALL) * 8 / 1000 / line.throttle.kbps + 10
+
+
+async def test_a_node_whose_own_line_is_dead_gets_all_from_the_others_and_does_not_hold_them_up(
+    tmp_path: Path, authority: TestAuthority
+) -> None:
+    """It may not sit on the chunks that would be its own: those that fail at once are not claimed."""
+    line, dead = wan(), wan()
+    dead.is_down = True
+    async with node(authority, tmp_path / "a", line) as good, node(authority, tmp_path / "b", dead) as cut_off:
+        introduce([good, cut_off])
+        await linked([good, cut_off], 1)
+        start = time.monotonic()
+        await asyncio.gather(good.fetcher.fetch(TRUNK), cut_off.fetcher.fetch(TRUNK))
+        seconds = time.monotonic() - start
+        assert cut_off.cache.path(TRUNK.sha256).read_bytes() == DATA
+    assert line.sent < 1.01 * len(DATA)
+    assert seconds < len(DATA) * 8 / 1000 / line.throttle.kbps + 6

@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes, hpke, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from edge_node.identity.identity import ca_fingerprint
+from protocols.parcels import SEALED_FOR, Contents, Parcel, read_contents
+
+_SUITE = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 
 def _name(text: str) -> x509.Name:
@@ -50,6 +53,10 @@ class TestAuthority:
     def sign(self, data: bytes) -> bytes:
         """The CA's own signature."""
         return self._key.sign(data, ec.ECDSA(hashes.SHA256()))
+
+    def opened(self, parcel: Parcel) -> Contents:
+        """What a node sealed for this coordinator."""
+        return read_contents(_SUITE.decrypt(parcel.sealed, self._key, SEALED_FOR), parcel)
 
     def sign_request(self, csr_pem: str, days: float = 400, node: str = "node") -> str:
         """A node's certificate."""

@@ -44,6 +44,7 @@ def environment() -> dict[str, str]:
         "MEDMESH_EDGE_HISTORY_KEY": "file",  # no real keystore
         "MEDMESH_EDGE_DISCOVERY": os.environ.get("MEDMESH_EDGE_DISCOVERY", "false"),  # other tests' nodes are not ours
         "MEDMESH_EDGE_INTERFACES": "loopback",
+        "MEDMESH_EDGE_RETRY_S": os.environ.get("MEDMESH_EDGE_RETRY_S", "0"),  # what is gone stays gone
     }
 
 

@@ -26,7 +26,8 @@ class FlappingLine:
         self._threads[0].start()
 
     def flap(self, up_s: float, down_s: float) -> None:
-        """Begin to come and go."""
+        """Begin to come and go; it is down when this returns."""
+        self._is_up = False
         self._threads.append(threading.Thread(target=self._flap, args=(up_s, down_s)))
         self._threads[-1].start()
 
@@ -38,11 +39,11 @@ class FlappingLine:
         self._listener.close()
 
     def _flap(self, up_s: float, down_s: float) -> None:
-        while not self._is_over.wait(up_s):
+        while not self._is_over.wait(down_s):
+            self._is_up = True
+            self._is_over.wait(up_s)
             self._is_up = False
             self.breaks += 1
-            self._is_over.wait(down_s)
-            self._is_up = True
 
     def _accept(self) -> None:
         while not self._is_over.is_set():

@@ -60,8 +60,8 @@ class TestNode:
     received: list[int] = field(default_factory=list)
 
 
-async def _node_name(connection: ssl.SSLObject) -> str | None:
-    return tls.node_name(connection)
+async def _nobody() -> frozenset[str]:
+    return frozenset()
 
 
 def contexts(authority: TestAuthority, folder: Path, name: str) -> Contexts:
@@ -73,7 +73,8 @@ def contexts(authority: TestAuthority, folder: Path, name: str) -> Contexts:
     return Contexts(
         tls.for_peers(authority.pem, path, ssl.PROTOCOL_TLS_SERVER),
         tls.for_peers(authority.pem, path, ssl.PROTOCOL_TLS_CLIENT),
-        _node_name,
+        tls.node_name,
+        _nobody,
     )
 
 
@@ -142,6 +143,29 @@ class Silent(Hub):
     def heard(self, link: Link, message: Message) -> None:
         if not isinstance(message, Get):
             super().heard(link, message)
+
+
+class Short(Hub):
+    """Sends a part of each chunk."""
+
+    def chunk(self, artifact: str, index: int) -> bytes | None:
+        data = super().chunk(artifact, index)
+        return data and data[: len(data) // 2]
+
+
+class Endless(Hub):
+    """Sends more than a frame may hold."""
+
+    def chunk(self, artifact: str, index: int) -> bytes | None:
+        data = super().chunk(artifact, index)
+        return data and data * 8
+
+
+class Lacking(Hub):
+    """Says what it has, and then that it has not got it."""
+
+    def chunk(self, artifact: str, index: int) -> bytes | None:
+        return None
 
 
 class Boasting(Hub):

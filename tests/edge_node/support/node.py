@@ -133,7 +133,10 @@ class SimulatedLimits:
     quota_bytes: int = 0
     left_bytes: int | None = None
 
-    async def require_budget(self, wanted_bytes: int) -> None:
+    def waive(self) -> None:
+        self.left_bytes = None
+
+    async def require(self, wanted_bytes: int) -> None:
         if self.left_bytes is not None and wanted_bytes > self.left_bytes:
             raise LimitError("edge.budget_used", month="2026-02", used_mb=0, wanted_mb=0, budget_mb=0)
 
@@ -175,7 +178,7 @@ async def running(
             evictor,
             lambda: exclusive(root / "lock"),
             now,
-            limits.require_budget,
+            limits,
         )
         yield Node(
             simulator, origin, source, store, cache, fetcher, installer, feed, puller, replica, runner, root, anchor

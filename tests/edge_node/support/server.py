@@ -116,10 +116,11 @@ class CoordinatorServer:
             return 403, _error("Not one of ours.")
         if parcel.node in self.simulator.revoked_nodes:
             return 403, _error("The node is revoked.")
-        for report in (report for frame in parcel.frames for report in unpack(frame)):
+        contents = self.authority.opened(parcel)
+        for report in (report for frame in contents.frames for report in unpack(frame)):
             self.gateway.stored.setdefault(report.id, report)
-        self.heartbeats[parcel.node] = parcel.heartbeat
-        body = PaperReceipt(parcel.node, parcel_digest(data), tuple(map(batch_id, parcel.frames)), ()).body()
+        self.heartbeats[parcel.node] = contents.heartbeat
+        body = PaperReceipt(parcel.node, parcel_digest(data), tuple(map(batch_id, contents.frames)), ()).body()
         return 200, envelope(self.authority.sign(signed_bytes(RECEIPT_FORMAT, body)), body)
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -10,6 +12,7 @@ from edge_node.cache.artifacts import ArtifactCache
 from edge_node.cache.store import CacheStore
 from edge_node.errors import DamagedBytesError, SourceError, UnreachableError
 from edge_node.transfer.fetcher import ArtifactFetcher
+from edge_node.transfer.partial import PartialFile
 from protocols.artifacts import Artifact
 from tests.edge_node.support.node import no_sleep
 from tests.edge_node.support.sources import EndlessSource, SimulatedSource
@@ -126,7 +129,75 @@ async def test_fetch_without_any_holder_says_so(cache: ArtifactCache) -> None:
     assert caught.value.code == "edge.artifact_missing"
 
 
+class Coming:
+    """Does not answer at first."""
+
+    def __init__(self, silent: int) -> None:
+        self.silent = silent
+        self.slept: list[float] = []
+        self._source = good()
+
+    async def read(self, artifact: Artifact, start: int, stop: int | None = None) -> AsyncGenerator[bytes, None]:
+        self.silent -= 1
+        if self.silent >= 0:
+            raise UnreachableError("edge.coordinator_unreachable", url="memory")
+        async for data in self._source.read(artifact, start, stop):
+            yield data
+
+    async def sleep(self, pause_s: float) -> None:
+        self.slept.append(pause_s)
+
+
+async def test_fetch_waits_for_a_line_that_is_down_ten_seconds_and_no_longer(cache: ArtifactCache) -> None:
+    line = Coming(silent=3)
+    await ArtifactFetcher(cache, [line], line.sleep).fetch(ARTIFACT)
+    assert line.slept == [0.5, 1.0, 2.0]
+    gone = Coming(silent=99)
+    with pytest.raises(UnreachableError):
+        await ArtifactFetcher(cache, [gone], gone.sleep).fetch(Artifact.of("head", b"something else"))
+    assert sum(gone.slept) == 10.0
+
+
 async def test_progress_adds_up_to_the_size(cache: ArtifactCache) -> None:
     counts: list[int] = []
     await ArtifactFetcher(cache, [lying(b"x" * len(DATA)), good()], no_sleep).fetch(ARTIFACT, counts.append)
     assert sum(counts) == len(DATA)
+
+
+class Full:
+    """A file on a disk without room."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, _: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
+
+
+async def test_a_full_disk_is_told_with_its_file_and_keeps_what_was_there(
+    cache: ArtifactCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial_path(tmp_path).write_bytes(DATA[:20_000])
+    opened = PartialFile.__init__
+
+    def on_a_full_disk(self: PartialFile, path: Path, artifact: Artifact) -> None:
+        opened(self, path, artifact)
+        self._file = Full(self._file)  # type: ignore[assignment,arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PartialFile, "__init__", on_a_full_disk)
+        with pytest.raises(OSError) as caught:
+            await ArtifactFetcher(cache, [good()], no_sleep).fetch(ARTIFACT)
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(partial_path(tmp_path)))
+    source = good()
+    await ArtifactFetcher(cache, [source], no_sleep).fetch(ARTIFACT)
+    assert source.starts == [20_000]
+
+
+async def test_what_cannot_be_had_leaves_no_empty_file(cache: ArtifactCache, tmp_path: Path) -> None:
+    with pytest.raises(SourceError):
+        await ArtifactFetcher(cache, [SimulatedSource(lambda _: None)], no_sleep).fetch(ARTIFACT)
+    assert not partial_path(tmp_path).exists()

@@ -10,6 +10,7 @@ import pytest
 from edge_node.cache.store import CacheStore
 from edge_node.errors import EdgeError, LimitError
 from edge_node.transfer.allowance import Allowance
+from edge_node.transfer.budget import Budget
 from edge_node.transfer.ledger import WRITE_EVERY_S, Ledger, month_of
 from edge_node.transfer.limits import Granted, Limits, Postponed, automatic, passes_budget, seconds_at, set_aside
 from edge_node.transfer.traffic import Traffic
@@ -153,18 +154,22 @@ async def test_old_months_are_forgotten(bench: Bench) -> None:
 
 async def test_the_budget_refuses_with_figures_until_the_month_ends(bench: Bench) -> None:
     limits = Limits(monthly_bytes=30_000_000)
-    allowance = Allowance(lambda: limits, bench.ledger, lambda: bench.now)
+    budget = Budget(lambda: limits, bench.ledger)
+    allowance = Allowance(lambda: limits, bench.ledger, lambda: bench.now, lambda: False)
     bench.traffic.count("coordinator", 20_000_000)
     bench.traffic.count("peers_in", 90_000_000)
-    await allowance.require_budget(10_000_000)
+    await budget.require(10_000_000)
     with pytest.raises(LimitError) as caught:
-        await allowance.require_budget(10_100_000)
+        await budget.require(10_100_000)
     assert (caught.value.code, caught.value.kind.exit_code) == ("edge.budget_used", 5)
     assert "10.1 MB would pass the budget of 30 MB for 2026-02, of which 20.0 MB" in caught.value.message()
     assert await allowance.automatic(10_100_000) == Postponed("budget")
+    beside_others = Allowance(lambda: limits, bench.ledger, lambda: bench.now, lambda: True)
+    assert await beside_others.automatic(10_100_000) == Granted(), "they may have it"
+    assert await allowance.left_bytes() == 10_000_000
     await bench.ledger.write()
     bench.now += timedelta(days=30)
-    await allowance.require_budget(10_100_000)
+    await budget.require(10_100_000)
 
 
 def test_months_are_those_of_the_place() -> None:

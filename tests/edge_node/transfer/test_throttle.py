@@ -1,17 +1,25 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import ssl
+import struct
+import subprocess
+import sys
 import time
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
+from pathlib import Path
 
 import pytest
 
+from edge_node.cache.lock import try_lock
+from edge_node.transfer.bill import OwnBill, SharedBill
 from edge_node.transfer.endpoint import CoordinatorEndpoint, http_client
 from edge_node.transfer.throttle import Throttle, TokenBucket
 from edge_node.transfer.traffic import Traffic
 from protocols.artifacts import Artifact
+from tests.edge_node.support.commands import ROOT
 
 ENDLESS = Artifact("trunk", "a" * 64, 1 << 30)
 
@@ -56,7 +64,7 @@ async def test_several_takers_share_one_rate() -> None:
 
 
 def test_a_pause_saves_up_no_more_than_a_quarter_of_a_second() -> None:
-    bucket = TokenBucket(1000.0, 0.0)
+    bucket = TokenBucket(1000.0, OwnBill())
     assert bucket.wait_s(0.0) == 0
     bucket.spend(250, 3600.0)
     assert bucket.wait_s(3600.0) == 0
@@ -65,7 +73,7 @@ def test_a_pause_saves_up_no_more_than_a_quarter_of_a_second() -> None:
 
 
 def test_a_clock_that_stands_still_gives_nothing() -> None:
-    bucket = TokenBucket(1000.0, 5.0)
+    bucket = TokenBucket(1000.0, OwnBill())
     bucket.spend(500, 5.0)
     assert bucket.wait_s(5.0) == bucket.wait_s(5.0) == 0.5
 
@@ -74,6 +82,66 @@ async def test_without_a_cap_nothing_waits() -> None:
     clock = Clock()
     await Throttle(0, clock, clock.sleep).take(10**9)
     assert clock.now_s == 100
+
+
+def beside_each_other(path: Path, clock: Clock, count: int = 2) -> list[TokenBucket]:
+    """Processes of one home, each with the file that they share."""
+    return [TokenBucket(1000.0, SharedBill(path, clock)) for _ in range(count)]
+
+
+def test_processes_of_one_home_share_one_cap(tmp_path: Path) -> None:
+    clock, done, free_at = Clock(), 0, [0.0, 0.0]
+    buckets = beside_each_other(tmp_path / "wan.paid", clock)
+    while clock.now_s < 160:
+        for number, bucket in enumerate(buckets):
+            if clock.now_s >= free_at[number]:
+                bucket.spend(500, clock.now_s)
+                done += 500
+                free_at[number] = clock.now_s + bucket.wait_s(clock.now_s)
+        clock.now_s += 0.01
+    assert done == pytest.approx(60 * 1000, rel=0.05)
+
+
+def test_a_process_that_was_killed_leaves_no_more_than_its_debt(tmp_path: Path) -> None:
+    path = tmp_path / "wan.paid"
+    killed = [sys.executable, "-c", _SPENDS_AND_DIES, str(path)]
+    assert subprocess.run(killed, check=False, cwd=ROOT).returncode == -signal.SIGKILL
+    now_s = time.monotonic()
+    assert 20 < TokenBucket(1000.0, SharedBill(path, time.monotonic)).wait_s(now_s) <= 30
+
+
+_SPENDS_AND_DIES = """
+import os, signal, sys, time
+from pathlib import Path
+from edge_node.transfer.bill import SharedBill
+from edge_node.transfer.throttle import TokenBucket
+TokenBucket(1000.0, SharedBill(Path(sys.argv[1]), time.monotonic)).spend(30_000, time.monotonic())
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("left", [b"", b"torn", struct.pack("<d", 1e9), struct.pack("<d", float("nan"))])
+def test_what_stands_there_from_before_or_is_damaged_is_disregarded(tmp_path: Path, left: bytes) -> None:
+    path, clock = tmp_path / "wan.paid", Clock()
+    path.write_bytes(left)
+    (bucket,) = beside_each_other(path, clock, 1)
+    assert bucket.wait_s(clock.now_s) == 0
+    bucket.spend(500, clock.now_s)
+    assert bucket.wait_s(clock.now_s) == 0.5
+
+
+@pytest.mark.parametrize("obstacle", ["no folder", "a folder in its place", "held by a process that was stopped"])
+def test_without_the_file_a_process_keeps_to_the_cap_by_itself(tmp_path: Path, obstacle: str) -> None:
+    path, clock = tmp_path / "wan.paid", Clock()
+    if obstacle == "no folder":
+        path = tmp_path / "nowhere" / "wan.paid"
+    elif obstacle == "a folder in its place":
+        path.mkdir()
+    with path.open("wb") if obstacle.startswith("held") else nullcontext() as held:
+        assert held is None or try_lock(held.fileno())
+        (bucket,) = beside_each_other(path, clock, 1)
+        bucket.spend(500, clock.now_s)
+        assert bucket.wait_s(clock.now_s) == 0.5
 
 
 class EndlessServer:

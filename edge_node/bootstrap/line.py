@@ -1,0 +1,139 @@
+"""The line to the coordinator: joining, certificates, notices, results."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from edge_node.bootstrap.fetching import Fetching
+from edge_node.bootstrap.parts import utc_now
+from edge_node.errors import EdgeError, UnreachableError
+from edge_node.identity.identity import NodeIdentity
+
+if TYPE_CHECKING:
+    from edge_node.agent.gateway import WebsocketGateway
+    from edge_node.outbox.history import History
+    from edge_node.outbox.outbox import Delivery, Outbox
+    from protocols.invite import Invite
+
+
+class Line(Fetching):
+    """The line to the coordinator: joining, certificates, notices, results."""
+
+    async def join(self, invite: Invite, name: str) -> NodeIdentity:
+        """Enrol this node."""
+        from edge_node.identity import tls
+        from edge_node.identity.enrolment import join
+        from edge_node.transfer.endpoint import http_client
+        from edge_node.transfer.registrar_endpoint import RegistrarEndpoint
+
+        timeouts_s = (self.config.connect_timeout_s, self.config.read_timeout_s)
+        async with http_client(tls.unverified(), *timeouts_s) as client:
+            registrars = [RegistrarEndpoint(url, client, timeouts_s) for url in invite.urls]
+            return await join(invite, name, self.paths.identity, registrars)
+
+    async def renew_when_due(self) -> NodeIdentity | None:
+        """Get a fresh certificate if the present one ends soon or has ended; None: it is not due yet.
+
+        Raises:
+            EdgeError: it could not be had; the present one stays.
+        """
+        from edge_node.identity.renewal import certificate_end, is_due, renew
+
+        identity = self.identity()
+        async with self.local() as local:
+            floor = (await self.standing(local.store)).time_floor
+        if not is_due(certificate_end(identity), max(utc_now(), floor or identity.joined)):
+            return None
+        async with self.endpoints() as endpoints, self.lock():
+            return await renew(self.identity(), endpoints)
+
+    async def locate_gateway(self) -> None:
+        """Ask where the gateway is now; who answers a wrong address gains nothing, since the gateway must prove itself.
+
+        Raises:
+            EdgeError: nobody answered.
+        """
+        from edge_node.identity.identity import save_identity
+
+        identity = self.identity()
+        failure: EdgeError | None = None
+        async with self.endpoints() as endpoints:
+            for endpoint in endpoints:
+                try:
+                    found = await endpoint.status()
+                except EdgeError as error:
+                    failure = error
+                    continue
+                if found.node_url != identity.node_url:
+                    moved = replace(identity, node_url=found.node_url)
+                    save_identity(moved, identity.credentials.read_bytes(), identity.root())
+                return
+        if failure is not None:
+            raise failure
+
+    async def upkeep(self) -> None:
+        """What the agent sees to when the gateway cannot be reached.
+
+        Raises:
+            EdgeError: it could not be done now.
+        """
+        await self.renew_when_due()
+        await self.locate_gateway()
+
+    def gateway(self) -> WebsocketGateway:
+        """The line to the coordinator."""
+        from edge_node.agent.gateway import Line, WebsocketGateway
+        from edge_node.identity import tls
+
+        def line() -> Line:
+            identity = self.identity()  # a fresh certificate or a new address counts from the next connection on
+            return Line(identity.node_url, tls.pinned(identity.ca_pem, identity.credentials))
+
+        return WebsocketGateway(line, self.config.connect_timeout_s, self._where, self._hear)
+
+    def outbox(self) -> Outbox:
+        """The history of results and what of it waits to be sent."""
+        from edge_node.cache.lock import exclusive
+        from edge_node.outbox.keys import KeyFile, SystemKeystore
+        from edge_node.outbox.outbox import Outbox
+        from edge_node.outbox.unlock import KEY_FILE, KEYSTORE
+
+        return Outbox(
+            self.paths.outbox,
+            {KEYSTORE: SystemKeystore(), KEY_FILE: KeyFile(self.paths.outbox_key)},
+            lambda: exclusive(self.paths.outbox_lock),
+            self._coordinator,
+            new_key_in=(KEYSTORE, KEY_FILE) if self.config.history_key == "auto" else (KEY_FILE,),
+            most_waiting=self.config.outbox_most,
+            keep_days=self.config.history_days,
+            clock=utc_now,
+            count=lambda size_bytes: self.traffic.count("outbox", size_bytes),
+        )
+
+    def history(self, *, create: bool = False) -> AbstractAsyncContextManager[History]:
+        """The history of results, opened with its key; with ``create``, as for saving, made where there is none.
+
+        Raises:
+            EdgeError: ``outbox.empty``: nothing was ever saved; ``outbox.*`` or ``storage.*``: it cannot be opened.
+        """
+        return self.outbox().history(create=create)
+
+    async def deliver(self) -> Delivery:
+        """Send what is queued, also what was turned down before; where nothing is, nobody is asked anything.
+
+        Raises:
+            EdgeError: the history cannot be opened.
+        """
+        outbox, before = self.outbox(), self._node_url()
+        try:
+            delivery = await outbox.deliver(self.gateway().session, retry_refused=True)
+            if isinstance(delivery.failure, UnreachableError):
+                with suppress(EdgeError):
+                    await self.locate_gateway()
+                if self._node_url() != before:
+                    return await outbox.deliver(self.gateway().session, retry_refused=False)
+            return delivery
+        finally:
+            await self.ledger.write()
