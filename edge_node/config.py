@@ -34,6 +34,7 @@ class EdgeConfig:
         history_days: how long a result is kept after the coordinator has it, days; unsent ones are kept.
         history_key: where a new history's key is put: auto (the system's keystore, else a file) or file, for a service
             that runs where nobody is logged in.
+        pictures_mb: most that the copies of pictures kept with results take up, megabytes; 0: none are kept.
         outbox_most: unsent records at which saving is refused.
         discovery: look for the coordinator and other nodes on the local network, and be found there.
         peers: other nodes to ask, ``host:port`` and commas between them.
@@ -60,6 +61,7 @@ class EdgeConfig:
     diagnosis_timeout_s: float = 1.5
     history_days: int = 90
     history_key: str = "auto"
+    pictures_mb: int = 500
     outbox_most: int = 50_000
     discovery: bool = True
     peers: str = ""
@@ -136,6 +138,7 @@ _BOUNDS_OR_NONE: dict[str, tuple[float, float]] = {  # where 0 switches the limi
     "wan_kbps": (8, 10_000_000),
     "lan_kbps": (8, 10_000_000),
     "monthly_mb": (1, 100_000_000),
+    "pictures_mb": (1, 100_000_000),
     "cache_quota_mb": (50, 100_000_000),  # a model with its trunk takes up 25
 }
 _FORMS: dict[str, tuple[Callable[[str], object], str]] = {

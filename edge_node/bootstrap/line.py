@@ -107,6 +107,7 @@ class Line(Fetching):
             self._coordinator,
             new_key_in=(KEYSTORE, KEY_FILE) if self.config.history_key == "auto" else (KEY_FILE,),
             most_waiting=self.config.outbox_most,
+            most_picture_bytes=self.config.pictures_mb * 1_000_000,
             keep_days=self.config.history_days,
             clock=utc_now,
             count=lambda size_bytes: self.traffic.count("outbox", size_bytes),

@@ -15,6 +15,7 @@ from edge_node.bootstrap import Edge, utc_now
 from edge_node.cli.root import app
 from edge_node.cli.text import time_text
 from edge_node.errors import EdgeError
+from edge_node.files import write_atomic
 from protocols.console import Console, command
 
 if TYPE_CHECKING:
@@ -124,11 +125,20 @@ def _cells(console: Console, item: Remembered) -> list[str]:
 
 @command(commands)
 async def show(
-    console: Console, result: Annotated[str, typer.Argument(metavar="RESULT", help="Its id, or the first characters")]
+    console: Console,
+    result: Annotated[str, typer.Argument(metavar="RESULT", help="Its id, or the first characters")],
+    picture: Annotated[
+        Path | None, typer.Option("--picture", metavar="OUT", help="Write the kept copy · 导出保存的图像")
+    ] = None,
 ) -> None:
     """Show one result again, whole, with the clinician's word · 重新显示一个结果."""
     async with Edge(console.home).history() as history:
         item = await history.show(result)
+        copy = await history.pictures.of(item.id)
+    if picture is not None:
+        if copy is None:
+            raise EdgeError("outbox.no_picture", reference=item.id[:8])
+        write_atomic(picture, copy.data, mode=0o600)
 
     def human() -> None:
         from edge_node.cli.findings import print_findings
@@ -138,12 +148,19 @@ async def show(
         print_findings(console, [{**item.result, "rank": 1}])
         if item.word is not None:
             console.line(f"Confirmed by the clinician: {item.word.label}", f"临床医生确认：{item.word.label}")
+        if picture is not None:
+            console.line(f"Picture written to {picture}", f"图像已写入 {picture}")
+        elif copy is not None:
+            console.line(
+                "A copy of the picture is kept; --picture OUT writes it.", "保存有图像副本，可用 --picture OUT 导出。"
+            )
 
     document = {
         "result": item.result,
         "made": item.made.isoformat(),
         "confirmed": _confirmed(item),
         "state": item.state,
+        "picture_bytes": None if copy is None else len(copy.data),
     }
     console.answer(document, human)
 

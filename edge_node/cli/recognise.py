@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,7 @@ from edge_node.errors import EdgeError
 from protocols.console import Console, command
 
 if TYPE_CHECKING:
+    from edge_node.capture.keep import Kept
     from edge_node.recognition.service import Findings
     from edge_node.trust.standing import Standing
     from edge_node.worker.guard import GuardedFindings
@@ -50,6 +53,7 @@ async def recognise(
     """Recognise pictures on this machine and show the diagnosis aid · 识别图像并给出诊断参考."""
     from edge_node.cache.usable import usable_releases
     from edge_node.capture.cropped import cropped
+    from edge_node.capture.keeping import kept_copies
     from edge_node.recognition.crop import parse_crop
     from edge_node.recognition.explain import ExplanationFiles
     from edge_node.recognition.picture import Picture
@@ -60,6 +64,7 @@ async def recognise(
     files = None if explain is None else ExplanationFiles(explain, several=every or len(images) > 1)
     pictures = [Picture(image, region, frame) for image in images]
     edge = Edge(console.home)
+    keep = save and edge.config.pictures_mb > 0
     async with edge.local() as local:
         standing = await edge.standing(local.store)
         usable = await usable_releases(local.store, local.artifacts, standing.revoked, disease, model)
@@ -67,12 +72,18 @@ async def recognise(
         if crop == _SUGGESTED:
             pictures = await cropped(pictures, edge.suggestions(local), usable.manifests)
             usable = await usable_releases(local.store, local.artifacts, standing.revoked, disease, model)
-        findings = await recognition.recognise(pictures, usable.manifests, case, files)
+        # The copies are made here while the models run in their own process.
+        copies = asyncio.create_task(kept_copies(pictures if keep else [], usable.manifests[0].input))
+        try:
+            findings = await recognition.recognise(pictures, usable.manifests, case, files)
+            kept = dict(zip((str(picture.file) for picture in pictures), await copies, strict=False))
+        finally:
+            copies.cancel()
     warn(console, standing)
     for refusal in (*usable.revoked, *findings.quarantined):
         console.say(refusal.message("en"), refusal.message("zh"))
     if save:
-        await _save(console, edge, findings)
+        await _save(console, edge, findings, kept)
     if findings.results:
         from edge_node.cli.findings import print_findings
 
@@ -98,14 +109,17 @@ def _document(
     }
 
 
-async def _save(console: Console, edge: Edge, findings: GuardedFindings) -> None:
-    """Keep the results in the history; where that fails they are shown all the same, and the failure is told."""
+async def _save(console: Console, edge: Edge, findings: GuardedFindings, kept: Mapping[str, Kept | None]) -> None:
+    """Keep the results, and copies of their pictures, in the history; a failure is told, and they are shown all the same."""
     if not findings.results:
         return
     is_first = not edge.paths.outbox.exists()
     try:
         async with edge.history(create=True) as history:
             findings.results = await history.save(findings.results)
+            for file, copy in kept.items():
+                if copy is not None:
+                    await history.pictures.keep(copy, [r["id"] for r in findings.results if r["image"] == file])
         if is_first:
             warn_of_key_file(console, (await edge.outbox().counts()).key_place)
     except EdgeError as error:

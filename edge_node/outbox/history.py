@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from edge_node.errors import EdgeError
+from edge_node.outbox.pictures import Pictures
 from edge_node.outbox.record import new_id, open_brief, open_result, open_word, seal_result, seal_word
 from edge_node.outbox.seal import Seal, UnsealError
 from edge_node.outbox.store import OutboxStore, StoredRecord
@@ -52,9 +53,19 @@ class History:
     """The history, opened with its key."""
 
     def __init__(
-        self, store: OutboxStore, seal: Seal, coordinator: str | None, most_waiting: int, clock: Clock
+        self,
+        store: OutboxStore,
+        seal: Seal,
+        coordinator: str | None,
+        most_waiting: int,
+        most_picture_bytes: int,
+        clock: Clock,
     ) -> None:
-        """Args: coordinator: whose results these are; most_waiting: unsent records at which saving is refused."""
+        """Args: coordinator: whose results these are; most_waiting: unsent records at which saving is refused;
+
+        most_picture_bytes: see ``Pictures``.
+        """
+        self.pictures = Pictures(store.file, seal, most_picture_bytes)
         self._store = store
         self._seal = seal
         self._coordinator = coordinator

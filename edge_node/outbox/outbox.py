@@ -44,6 +44,7 @@ class Outbox:
         *,
         new_key_in: Sequence[str],
         most_waiting: int,
+        most_picture_bytes: int,
         keep_days: int,
         clock: Clock,
         count: Callable[[int], None] = lambda _: None,
@@ -51,7 +52,7 @@ class Outbox:
         """Args: path: of the SQLite file, made when the first result is saved.
 
         places, lock and new_key_in: see ``unlock``; coordinator: the CA fingerprint of the one joined now; most_waiting: see
-        ``History``; keep_days: how long what was acknowledged is kept; count: told the
+        ``History``; most_picture_bytes: see ``Pictures``; keep_days: how long what was acknowledged is kept; count: told the
         bytes of each batch that was taken.
         """
         self._path = path
@@ -60,6 +61,7 @@ class Outbox:
         self._coordinator = coordinator
         self._new_key_in = new_key_in
         self._most_waiting = most_waiting
+        self._most_picture_bytes = most_picture_bytes
         self._keep = timedelta(days=keep_days)
         self._clock = clock
         self._count = count
@@ -76,7 +78,8 @@ class Outbox:
             raise EdgeError("outbox.empty")
         async with OutboxStore.open(self._path) as store:
             seal = await self._unlock(store)
-            yield History(store, seal, self._coordinator(), self._most_waiting, self._clock)
+            most = self._most_waiting, self._most_picture_bytes
+            yield History(store, seal, self._coordinator(), *most, self._clock)
 
     async def _unlock(self, store: OutboxStore) -> Seal:
         return await unlock(store, self._places, self._new_key_in, self._lock)

@@ -29,4 +29,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX waiting ON record (number) WHERE acknowledged IS NULL",
         "CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
     ),
+    (  # copies of pictures; one may be what several results are about
+        "CREATE TABLE picture (id TEXT PRIMARY KEY, size INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
+        """CREATE TABLE shown (
+            result TEXT PRIMARY KEY REFERENCES record (id) ON DELETE CASCADE,
+            picture TEXT NOT NULL REFERENCES picture (id) ON DELETE CASCADE
+        ) STRICT""",
+        "CREATE INDEX shown_in ON shown (picture)",
+        """CREATE TRIGGER unshown AFTER DELETE ON shown BEGIN
+            DELETE FROM picture WHERE id = OLD.picture AND NOT EXISTS (SELECT 1 FROM shown WHERE picture = OLD.picture);
+        END""",
+    ),
 )

@@ -20,7 +20,7 @@ class UnsealError(Exception):
 
 
 class Seal:
-    """Seals JSON with one key."""
+    """Seals JSON, or bytes, with one key."""
 
     def __init__(self, key: bytes) -> None:
         """Args: key: 32 random bytes."""
@@ -29,6 +29,10 @@ class Seal:
     def close(self, document: Any, place: str) -> bytes:
         """Compress and encrypt ``document`` for ``place``, such as a record's id and the name of a column."""
         data = zlib.compress(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
+        return self.close_bytes(data, place)
+
+    def close_bytes(self, data: bytes, place: str) -> bytes:
+        """Encrypt ``data`` as it is."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, data, place.encode())
 
@@ -39,7 +43,17 @@ class Seal:
             UnsealError: by another key, for another place, or altered.
         """
         try:
-            data = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place.encode())
-            return json.loads(zlib.decompressobj().decompress(data, _MOST_BYTES))
-        except (InvalidTag, ValueError, zlib.error) as error:
+            return json.loads(zlib.decompressobj().decompress(self.open_bytes(sealed, place), _MOST_BYTES))
+        except (ValueError, zlib.error) as error:
+            raise UnsealError(place) from error
+
+    def open_bytes(self, sealed: bytes, place: str) -> bytes:
+        """What ``close_bytes`` sealed.
+
+        Raises:
+            UnsealError: as ``open``.
+        """
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place.encode())
+        except (InvalidTag, ValueError) as error:
             raise UnsealError(place) from error

@@ -91,7 +91,7 @@ class OutboxStore:
     """The open history. Every change is one transaction."""
 
     def __init__(self, file: SqliteFile) -> None:
-        self._file = file
+        self.file = self._file = file
         self._ballast = Ballast(file.path.with_suffix(".ballast"))
         self.path = file.path
 
@@ -271,12 +271,16 @@ class OutboxStore:
         await self._file.empty_log()
 
     async def expire(self, time: datetime) -> int:
-        """Delete the results of which everything was acknowledged before ``time``; returns how many there were."""
+        """Delete the results of which everything was acknowledged before ``time``; returns how many there were.
+
+        A confirmed one whose picture is kept stays: it is one of this site's labelled images.
+        """
         async with self._file.transaction():
             expired = await self._file.run(
                 """DELETE FROM record WHERE result IS NULL AND acknowledged < ?1 AND NOT EXISTS (
                     SELECT 1 FROM record AS word WHERE word.result = record.id
-                    AND (word.acknowledged IS NULL OR word.acknowledged >= ?1))""",
+                    AND (word.acknowledged IS NULL OR word.acknowledged >= ?1
+                         OR EXISTS (SELECT 1 FROM shown WHERE shown.result = record.id)))""",
                 (time.isoformat(),),
             )
         if expired:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 from dataclasses import replace
 from pathlib import Path
@@ -60,6 +61,21 @@ def _load(path: Path, frame: int | None) -> Photo:
     if turn in TURNS:
         small = small.transpose(TURNS[turn])
     return Photo(path, width, height, Raster(*small.size, small.tobytes()), notes, frame)
+
+
+def shown(data: bytes) -> Raster:
+    """A kept copy for the screen.
+
+    Raises:
+        ImageError: it is damaged.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "WEBP")) as image:
+            picture = image.convert("RGB")
+    except DECODING_ERRORS as error:
+        raise ImageError("image.unreadable") from error
+    picture.thumbnail((_SHOWN_PX, _SHOWN_PX))
+    return Raster(*picture.size, picture.tobytes())
 
 
 def as_shown(pixels: NDArray[np.float32], spec: InputSpec) -> Raster:

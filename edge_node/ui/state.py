@@ -109,6 +109,7 @@ class ResultState:
     photo: Photo | None = None
     box: Box | None = None
     prepared: Prepared | None = None
+    kept: Raster | None = None  # of a result of the history
     heat: Heat | None = None
     explaining: bool = False
     confirmed: str | None = None

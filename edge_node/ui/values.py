@@ -273,6 +273,7 @@ class PastCase:
         confirmed: the label that the clinician gave; None: not yet. ``confirmed_name`` is its name.
         sent: whether the coordinator has it; None: not known.
         finding: the whole answer; None in lists.
+        picture: the copy kept with it; None in lists, and where there is none.
     """
 
     id: str
@@ -284,6 +285,7 @@ class PastCase:
     confirmed_name: Words = field(default_factory=dict)
     sent: bool | None = None
     finding: Finding | None = None
+    picture: Raster | None = None
 
 
 @dataclass(frozen=True)

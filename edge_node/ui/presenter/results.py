@@ -33,11 +33,13 @@ class Results(Part):
             self.show(finding, chosen.photo, chosen.box, chosen.prepared)
 
     def show_past(self, case: PastCase) -> None:
-        """Show an answer from the history, without its picture."""
+        """Show an answer from the history, with the copy of its picture where one was kept."""
         if case.finding is not None:
             reference = dict(self.state.history.references).get(case.id, "")
             finding = replace(case.finding, id=case.id)
-            self.board.change(result=ResultState(finding, confirmed=case.confirmed, reference=reference))
+            self.board.change(
+                result=ResultState(finding, kept=case.picture, confirmed=case.confirmed, reference=reference)
+            )
             self.board.go("result")
 
     async def _record(self, finding: Finding, photo: Photo, box: Box | None) -> None:

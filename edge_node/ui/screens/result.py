@@ -110,6 +110,11 @@ class ResultPage(Page):
 
     def _evidence(self) -> Iterator[Widget]:
         result, words = self.state.result, self.words
+        if result.kept is not None:
+            yield Card(
+                Text(words.t("The picture kept with this result"), size=theme.SMALL),
+                Picture(result.kept, size_hint_y=None, height=dp(320)),
+            )
         if result.prepared is None:
             return
         self._picture = Picture(result.prepared.raster, size_hint_y=None, height=dp(320))

@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from edge_node.errors import EdgeError
+from edge_node.recognition.picture import Picture
+from edge_node.ui import photo as photos
 from edge_node.ui.findings import finding as read_finding
 from edge_node.ui.values import Finding, Kept, PastCase, Photo, Words
 from edge_node.ui.wiring.node import Adapter
 from protocols.imaging import Box
 
 if TYPE_CHECKING:
-    from edge_node.outbox.history import Remembered
+    from edge_node.outbox.history import History, Remembered
 
 
 class EdgeHistory(Adapter):
     """The history of results, encrypted by its own key."""
 
     async def record(self, photo: Photo, crop: Box | None, finding: Finding) -> Kept:
-        """Keep a result."""
-        return await self._run(lambda: self._record(finding))
+        """Keep a result, and a copy of its picture."""
+        return await self._run(lambda: self._record(photo, crop, finding))
 
-    async def _record(self, finding: Finding) -> Kept:
+    async def _record(self, photo: Photo, crop: Box | None, finding: Finding) -> Kept:
         from edge_node.outbox.unlock import KEY_FILE
 
         outbox, is_first = self._node.edge.outbox(), not self._node.edge.paths.outbox.exists()
         async with outbox.history(create=True) as history:
             (saved,) = await history.save([dict(finding.document)])
-        return Kept(str(saved["id"]), is_first and (await outbox.counts()).key_place == KEY_FILE)
+            result = str(saved["id"])
+            await self._keep_picture(history, result, Picture(photo.path, crop, photo.frame), finding)
+        return Kept(result, is_first and (await outbox.counts()).key_place == KEY_FILE)
+
+    async def _keep_picture(self, history: History, result: str, picture: Picture, finding: Finding) -> None:
+        """Keep a copy where that is wanted and can be; the result stands without it."""
+        from edge_node.capture.keeping import kept_copies
+
+        if not self._node.edge.config.pictures_mb:
+            return
+        with suppress(EdgeError):
+            manifest = (await self._node.manifests(finding.disease, finding.release))[0]
+            for copy in await kept_copies([picture], manifest.input):
+                if copy is not None:
+                    await history.pictures.keep(copy, [result])
 
     async def find(self, limit: int) -> list[PastCase]:
         """The latest results."""
@@ -46,7 +64,9 @@ class EdgeHistory(Adapter):
     async def _get(self, result: str) -> PastCase | None:
         async with self._node.edge.outbox().history() as history:
             item = await history.show(result)
-        return replace(past_case(item), finding=read_finding(item.result))
+            copy = await history.pictures.of(item.id)
+        shown = None if copy is None else await self._worker.call(photos.shown, copy.data)
+        return replace(past_case(item), finding=read_finding(item.result), picture=shown)
 
     async def confirm(self, result: str, label: str) -> None:
         """Keep the clinician's word and queue it."""

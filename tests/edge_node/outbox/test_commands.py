@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fhir.resources.R4B.bundle import Bundle
+from PIL import Image
 
 from disease_kb import replica
 from disease_kb.seeding import seed_entries
@@ -159,7 +160,12 @@ def test_recognise_saves_unless_told_not_to(joined: Path, tmp_path: Path) -> Non
     edge(joined, "recognise", str(picture), "--all", "--no-save")
     listed = edge(joined, "history").json["results"]
     assert [(r["id"], r["case"]) for r in listed] == [(shown[0]["id"], "A-1")]
-    assert edge(joined, "history", "show", shown[0]["id"]).json["result"] == shown[0]
+    copy = tmp_path / "copy.webp"
+    again = edge(joined, "history", "show", shown[0]["id"], "--picture", str(copy)).json
+    assert again["result"] == shown[0]
+    assert again["picture_bytes"] == copy.stat().st_size <= 150_000
+    with Image.open(copy) as kept:
+        assert kept.convert("RGB").getpixel((10, 10)) == RED and not kept.getexif()
 
 
 def test_a_damaged_history_is_shown_by_status_and_stops_nothing_else(joined: Path, tmp_path: Path) -> None:

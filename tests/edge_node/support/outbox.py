@@ -108,7 +108,12 @@ class Bench:
         self.keystore = MemoryKeystore()
         self.joined: str | None = COORDINATOR
         self.clock = Clock()
-        self.options: dict[str, Any] = {"new_key_in": (KEYSTORE, KEY_FILE), "most_waiting": 1000, "keep_days": 90}
+        self.options: dict[str, Any] = {
+            "new_key_in": (KEYSTORE, KEY_FILE),
+            "most_waiting": 1000,
+            "most_picture_bytes": 1_000_000,
+            "keep_days": 90,
+        }
 
     @property
     def outbox(self) -> Outbox:

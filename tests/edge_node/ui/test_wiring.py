@@ -97,6 +97,9 @@ async def test_join_download_recognise_confirm_and_refer(ready: Presenter, tmp_p
     ready.open_case(case.id)
     await ready.settle()
     assert ready.state.result.reference == "bed 4" and ready.state.result.confirmed == "blue"
+    copy = ready.state.result.kept
+    assert copy is not None and min(copy.width, copy.height) >= SPEC.edge_px
+    assert np.frombuffer(copy.rgb, np.uint8).reshape(-1, 3).mean(axis=0).round().tolist() == pytest.approx(RED, abs=3)
 
 
 async def test_the_preview_is_exactly_what_the_model_sees(ready: Presenter, tmp_path: Path) -> None:
