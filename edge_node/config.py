@@ -29,7 +29,7 @@ class EdgeConfig:
         interfaces: where ``discover`` listens: all, default or loopback.
         connect_timeout_s: longest wait for a connection, seconds.
         read_timeout_s: longest silence within an answer, seconds.
-        retry_s: how long ``pull`` and ``sync`` go on trying where nobody answers, seconds; 0: they give up at once.
+        retry_s: how long to go on trying for list and files where nobody answers, seconds; 0: no second attempt.
         diagnosis_timeout_s: longest wait for the coordinator's knowledge base before the replica is used, seconds.
         history_days: how long a result is kept after the coordinator has it, days; unsent ones are kept.
         history_key: where a new history's key is put: auto (the system's keystore, else a file) or file, for a service

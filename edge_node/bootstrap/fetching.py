@@ -71,7 +71,9 @@ class Fetching(Peers):
             budget = Budget(self._limits, self.ledger)
             wan: list[Source] = [*mirrors, *endpoints]
             sources = [Budgeted(source, budget) for source in wan]
-            fetcher = ArtifactFetcher(local.artifacts, sources, mesh=peers, afford=budget.require)
+            fetcher = ArtifactFetcher(
+                local.artifacts, sources, mesh=peers, afford=budget.require, patience_s=self.config.retry_s
+            )
             try:
                 yield self._fetching(local, endpoints, fetcher, mirrors, budget, may_share=not peers.is_hopeless)
             finally:

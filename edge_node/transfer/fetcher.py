@@ -70,6 +70,7 @@ class ArtifactFetcher:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         mesh: Callable[[], Awaitable[Mesh | None]] = _nobody,
         afford: Callable[[int], Awaitable[None]] = _free,
+        patience_s: float = _OUTAGE_S,
     ) -> None:
         """Prepare; nobody is asked yet.
 
@@ -79,12 +80,14 @@ class ArtifactFetcher:
             sleep: passes the time.
             mesh: gives the peers; not called before something has to be fetched.
             afford: raises LimitError for what the sources alone would have to give and the user does not allow.
+            patience_s: how long to go on trying for what has no chunks while nobody answers, seconds.
         """
         self._shelf = shelf
         self._sources = sources
         self._sleep = sleep
         self._mesh = mesh
         self._afford = afford
+        self._patience_s = patience_s
 
     async def fetch(self, artifact: Artifact, progress: Progress = lambda _: None) -> bool:
         """Make sure that ``artifact`` is on the shelf; returns whether anything had to be fetched.
@@ -102,7 +105,13 @@ class ArtifactFetcher:
         mesh = await self._mesh()
         if mesh is None or not mesh.peers:
             await self._afford(self._shelf.bytes_needed([artifact]))
-        chunks = await self._digests(artifact)
+        patience_s = self._patience_s
+        try:
+            chunks = await self._digests(artifact)
+        except SourceError as error:  # a list that cannot be had is done without
+            chunks = None
+            if isinstance(error, UnreachableError):
+                patience_s = 0.0  # there was no answer for as long already
         if chunks is not None and (mesh is not None or len(chunks) > 1):
             try:
                 await self._swarm(artifact, self._shelf.parts(artifact, chunks), mesh or Alone(), progress)
@@ -111,7 +120,7 @@ class ArtifactFetcher:
                 pass  # whole, then
         with self._shelf.partial(artifact) as partial:
             progress(partial.received)
-            await self._collect(artifact, partial, progress)
+            await self._collect(artifact, partial, progress, patience_s)
             await self._shelf.accept(artifact, partial)
         return True
 
@@ -125,23 +134,24 @@ class ArtifactFetcher:
         parts.discard()
 
     async def _digests(self, artifact: Artifact) -> list[str] | None:
-        """The digests of its chunks; a list that cannot be had is done without."""
+        """The digests of its chunks; None where it is not cut into any.
+
+        Raises:
+            SourceError: their list cannot be had.
+        """
         chunk_list = list_of(artifact)
         if chunk_list is None:
             return digests(artifact, None)
-        try:
-            await self.fetch(chunk_list)
-        except SourceError:
-            return None
+        await self.fetch(chunk_list)
         return digests(artifact, self._shelf.path(chunk_list.sha256).read_bytes())
 
-    async def _collect(self, artifact: Artifact, partial: PartialFile, progress: Progress) -> None:
+    async def _collect(self, artifact: Artifact, partial: PartialFile, progress: Progress, patience_s: float) -> None:
         """Go round the sources as long as a round brings something new, or nobody answered and somebody still may; two
         wrong deliveries put a source out.
         """
         strikes = [0] * len(self._sources)
         failure: EdgeError = UnreachableError("edge.no_source", artifact=artifact.sha256[:12])
-        pauses = pauses_s(_OUTAGE_S)
+        pauses = pauses_s(patience_s)
         while True:
             moving = False
             for number, source in enumerate(self._sources):
@@ -162,7 +172,7 @@ class ArtifactFetcher:
                     failure = error
                     moving = moving or partial.received > before
             if moving:
-                pauses = pauses_s(_OUTAGE_S)
+                pauses = pauses_s(patience_s)
                 await self._sleep(_PAUSE_S)
             elif isinstance(failure, UnreachableError) and any(n < _STRIKES for n in strikes):
                 pause_s = next(pauses, None)

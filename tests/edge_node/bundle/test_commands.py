@@ -117,7 +117,10 @@ def test_a_month_offline_exports_its_mail_and_no_list_that_nobody_would_believe(
 def test_a_disease_that_is_not_installed_can_be_brought_to_somebody_else(
     joined: Path, clinic: Path, coordinator: CoordinatorServer, tmp_path: Path
 ) -> None:
-    coordinator.simulator.releases[:] = [make_release("gout", padding=b"gout"), make_release("skin", padding=b"skin")]
+    skin = make_release("skin", padding=bytes(300_000), in_chunks=True)
+    coordinator.simulator.releases[:] = [make_release("gout", padding=b"gout"), skin]
+    empty = edge(joined, "bundle", "export", str(tmp_path / "empty.medmesh"))
+    assert empty.json["releases"] == [] and "Name what it is for with --disease" in empty.err
     out = tmp_path / "a.medmesh"
     assert edge(joined, "bundle", "export", str(out), "--disease", "skin").json["releases"] == ["skin@1"]
     assert edge(joined, "status").json["models"] == []
@@ -126,6 +129,10 @@ def test_a_disease_that_is_not_installed_can_be_brought_to_somebody_else(
     listed = edge(clinic, "models").json["models"]
     assert [(row["disease"], row["cached"]) for row in listed] == [("gout", False), ("skin", True)]
     assert done["not_carried"] == []
+    lists = {f"artifacts/{artifact.chunks}" for artifact in skin.manifest.artifacts if artifact.chunks}
+    assert len(lists) == 1
+    with zipfile.ZipFile(out) as archive:
+        assert lists <= set(archive.namelist()), "so that the clinic's nodes can share it"
 
 
 def test_errors_are_one_sentence_with_a_code(

@@ -15,6 +15,7 @@ from edge_node.transfer.fetcher import ArtifactFetcher
 from edge_node.transfer.partial import PartialFile
 from protocols.artifacts import Artifact
 from tests.edge_node.support.node import no_sleep
+from tests.edge_node.support.releases import chunked
 from tests.edge_node.support.sources import EndlessSource, SimulatedSource
 
 DATA = os.urandom(25_500)
@@ -156,6 +157,11 @@ async def test_fetch_waits_for_a_line_that_is_down_ten_seconds_and_no_longer(cac
     with pytest.raises(UnreachableError):
         await ArtifactFetcher(cache, [gone], gone.sleep).fetch(Artifact.of("head", b"something else"))
     assert sum(gone.slept) == 10.0
+    big, _ = chunked("trunk", os.urandom(300_000))
+    gone.slept.clear()
+    with pytest.raises(UnreachableError):
+        await ArtifactFetcher(cache, [gone], gone.sleep).fetch(big)
+    assert sum(gone.slept) == 10.0, "not once more after the chunk list"
 
 
 async def test_progress_adds_up_to_the_size(cache: ArtifactCache) -> None:
