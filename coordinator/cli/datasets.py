@@ -33,7 +33,10 @@ def register(app: typer.Typer) -> None:
 @asynccontextmanager
 async def _services(console: Console) -> AsyncIterator[tuple[Datasets, KnowledgeBase]]:
     async with open_coordinator(console.home) as coordinator, await open_or_build(console.home) as knowledge:
-        yield Datasets(coordinator.database, coordinator.home, coordinator.engine), knowledge
+        yield (
+            Datasets(coordinator.database, coordinator.home, coordinator.engine, coordinator.config.intake),
+            knowledge,
+        )
 
 
 async def import_(
@@ -47,6 +50,9 @@ async def import_(
     min_edge: Annotated[
         int, typer.Option(min=MIN_EDGE_PX, help="Refuse images below this many pixels a side")
     ] = MIN_EDGE_PX,
+    keep_originals: Annotated[
+        bool, typer.Option("--keep-originals", help="Keep the files too, de-identified; else only re-encoded copies")
+    ] = False,
 ) -> None:
     """Check, clean and import training images; prints the cleaning report."""
     options = ImportOptions(
@@ -56,6 +62,7 @@ async def import_(
         merge_classes=merge_classes,
         first_frame=first_frame,
         min_edge_px=min_edge,
+        keep_originals=keep_originals,
     )
     async with _services(console) as (datasets, knowledge):
         with console.progress("Checking images", "检查图像", None) as advance:

@@ -83,7 +83,7 @@ def test_truncated_damaged_and_lying_archives_are_refused(tmp_path: Path) -> Non
     good = pack(tmp_path / "x.zip", GOOD, zipfile.ZIP_STORED)
     data = good.read_bytes()
     (tmp_path / "short.zip").write_bytes(data[: len(data) // 2])
-    assert refusal(tmp_path / "short.zip", tmp_path / "s").code == "intake.not_a_dataset"
+    assert refusal(tmp_path / "short.zip", tmp_path / "s").code == "intake.zip.damaged"
     flipped = bytearray(data)
     flipped[60] ^= 0xFF  # within the first picture: its checksum no longer fits
     (tmp_path / "crc.zip").write_bytes(flipped)

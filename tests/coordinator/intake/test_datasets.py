@@ -74,8 +74,8 @@ async def test_bad_files_are_rejected_one_by_one(coordinator: Coordinator, tmp_p
     (folder / "groups.csv").unlink()
     report = await add(coordinator, folder)
     assert {r["file"].split("/")[1]: r["code"] for r in report["rejected"]} == {
-        "text.png": "image.unreadable",
-        "empty.jpg": "image.unreadable",
+        "text.png": "image.other_content",
+        "empty.jpg": "image.other_content",
         "cut.png": "image.unreadable",
         "black.png": "image.blank",
         "mask.png": "image.mask",

@@ -1,0 +1,229 @@
+"""Can the class be told without looking at the picture? Then a model may learn that instead of the disease. Pure.
+
+Each facet of the files (size, format, aspect, border colour, name) is cut into few values, and a table of which class
+each value speaks for is tested on groups that it has not seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.intake.images import Facts
+from coordinator.intake.samples import Sample
+from coordinator.training import folds, metrics
+from coordinator.training.metrics import Interval
+
+LEAST_IMAGES = 20  # of each class; below, a table of a facet proves nothing
+LEAST_GAIN = 0.1  # of the way from chance to certainty; less than that is no temptation for a model
+_FOLDS = 5
+_LEAST_OF_VALUE = 3  # images that must have a value before it speaks for a class
+_BINS = 8
+_TELLING = 5
+FACETS = ("size", "format", "aspect", "border", "name")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """How well one facet alone tells the classes apart.
+
+    Attributes:
+        balanced_accuracy: cross-validated by group; the interval is resampled by group.
+        chance: what guessing gives.
+        telling: values that speak for one class, with the share of it among images of that value, and their number.
+    """
+
+    facet: str
+    balanced_accuracy: Interval
+    chance: float
+    telling: tuple[tuple[str, str, float, int], ...]
+
+    @property
+    def found(self) -> bool:
+        """Whether it does so clearly enough to mislead a model."""
+        low, value = self.balanced_accuracy.low, self.balanced_accuracy.value
+        return low is not None and low > self.chance and value - self.chance >= LEAST_GAIN * (1 - self.chance)
+
+    def document(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "facet": self.facet,
+            "found": self.found,
+            "balanced_accuracy": self.balanced_accuracy.document(),
+            "chance": round(self.chance, 4),
+            "telling": [
+                {"value": value, "label": label, "share": round(share, 3), "images": count}
+                for value, label, share, count in self.telling
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """In both languages."""
+
+    en: str
+    zh: str
+
+
+_NAMES = {
+    "size": ("size", "尺寸"),
+    "format": ("file format", "文件格式"),
+    "aspect": ("aspect ratio", "宽高比"),
+    "border": ("border colour", "边缘颜色"),
+    "name": ("file name", "文件名"),
+}
+
+
+def facet_name(facet: str) -> Sentence:
+    """What a facet is called."""
+    return Sentence(*_NAMES.get(facet, (facet, facet)))
+
+
+def sentence(found: Audit) -> Sentence:
+    """What a shortcut means, in a warning."""
+    what, low = facet_name(found.facet), found.balanced_accuracy.low or 0.0
+    value, high = found.balanced_accuracy.value, found.balanced_accuracy.high or 1.0
+    return Sentence(
+        f"The class can be told from the {what.en} alone: balanced accuracy {value:.2f} ({low:.2f} to {high:.2f}), by "
+        f"chance {found.chance:.2f}. A model may learn that instead of the disease, and fail elsewhere.",
+        f"仅凭{what.zh}即可区分类别：平衡准确率 {value:.2f}（{low:.2f}–{high:.2f}），随机水平 {found.chance:.2f}。"
+        "模型可能学到的是这一点而非疾病，在别处会失效。",
+    )
+
+
+def audit(samples: Sequence[Sample]) -> list[Audit]:
+    """Test every facet; empty where there are too few images of a class or too few groups to say anything."""
+    known = [s for s in samples if s.facts is not None]
+    counts = Counter(s.label for s in known)
+    names = sorted({s.label for s in samples})
+    if len(names) < 2 or min(counts[n] for n in names) < LEAST_IMAGES:
+        return []
+    truth = np.array([names.index(s.label) for s in known], dtype=np.int64)
+    groups = np.array([s.group for s in known])
+    fold_of = folds.assign(groups, _FOLDS, 0)
+    if len(np.unique(fold_of)) < _FOLDS:
+        return []
+    facts = [s.facts for s in known if s.facts is not None]
+    found = []
+    for facet, values in (
+        ("size", _sizes(facts)),
+        ("format", [f.format for f in facts]),
+        ("aspect", _binned([np.log(f.width / f.height) for f in facts], lambda i: f"{facts[i].width / facts[i].height:.2f}")),
+        ("border", _borders(facts)),
+        ("name", _patterns(known, names)),
+    ):  # fmt: skip
+        predicted = _predict(values, truth, fold_of, len(names))
+        interval = metrics.balanced_accuracy_interval(truth, predicted, groups, len(names))
+        found.append(Audit(facet, interval, 1 / len(names), _telling(values, truth, names)))
+    return found
+
+
+def _predict(
+    values: list[str], truth: NDArray[np.int64], fold_of: NDArray[np.int64], classes: int
+) -> NDArray[np.int64]:
+    """The class for which each value speaks in the other folds; class 0 where it speaks for none."""
+    predicted = np.zeros(len(values), dtype=np.int64)
+    for fold in np.unique(fold_of):
+        train = np.flatnonzero(fold_of != fold)
+        total = np.maximum(np.bincount(truth[train], minlength=classes), 1)
+        counts: defaultdict[str, NDArray[np.int64]] = defaultdict(lambda: np.zeros(classes, dtype=np.int64))
+        for i in train:
+            counts[values[i]][truth[i]] += 1
+        speaks = {v: int((c / total).argmax()) for v, c in counts.items() if c.sum() >= _LEAST_OF_VALUE}
+        for i in np.flatnonzero(fold_of == fold):
+            predicted[i] = speaks.get(values[i], 0)
+    return predicted
+
+
+def _telling(values: list[str], truth: NDArray[np.int64], names: list[str]) -> tuple[tuple[str, str, float, int], ...]:
+    """The values that most images have and that speak for one class beyond its share."""
+    share = np.bincount(truth, minlength=len(names)) / len(truth)
+    rows = []
+    for value, count in Counter(values).items():
+        of = np.bincount(truth[[i for i, v in enumerate(values) if v == value]], minlength=len(names)) / count
+        best = int((of - share).argmax())
+        if count >= _LEAST_OF_VALUE and of[best] > share[best]:
+            rows.append((value, names[best], float(of[best]), count, float(of[best] - share[best]) * count))
+    rows.sort(key=lambda r: (-r[4], r[0]))
+    return tuple(r[:4] for r in rows[:_TELLING])
+
+
+def _edges(values: Sequence[float]) -> NDArray[np.float64]:
+    return np.unique(np.quantile(values, np.linspace(0, 1, _BINS + 1)[1:-1]))
+
+
+def _bins(values: Sequence[float]) -> NDArray[np.int64]:
+    return np.searchsorted(_edges(values), np.asarray(values), side="left").astype(np.int64)
+
+
+def _binned(values: Sequence[float], shown: Callable[[int], str]) -> list[str]:
+    """Each value's bin, called by its range."""
+    bins = _bins(values)
+    names = {}
+    for number in np.unique(bins):
+        inside = np.flatnonzero(bins == number)
+        ordered = inside[np.argsort(np.asarray(values)[inside], kind="stable")]
+        low, high = shown(int(ordered[0])), shown(int(ordered[-1]))
+        names[int(number)] = low if low == high else f"{low} – {high}"
+    return [names[int(b)] for b in bins]
+
+
+def _sizes(facts: Sequence[Facts]) -> list[str]:
+    """Widths and heights in bins of their own; a size that many images have stays itself."""
+    widths, heights = _bins([f.width for f in facts]), _bins([f.height for f in facts])
+    exact = Counter((f.width, f.height) for f in facts)
+    many = {size for size, count in exact.items() if count * _BINS >= len(facts)}
+    spans: dict[tuple[int, int], list[int]] = {}
+    for i, cell in enumerate(zip(widths.tolist(), heights.tolist(), strict=True)):
+        if (facts[i].width, facts[i].height) not in many:
+            spans.setdefault(cell, []).append(i)
+    values = [f"{f.width}×{f.height}" for f in facts]
+    for inside in spans.values():
+        w, h = [facts[i].width for i in inside], [facts[i].height for i in inside]
+        for i in inside:
+            values[i] = f"{_span(w)} × {_span(h)}"
+    return values
+
+
+def _span(values: list[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def _borders(facts: Sequence[Facts]) -> list[str]:
+    """Brightness of the border in bins, and whether it leans to red or blue."""
+    light = _binned([sum(f.border) / 3 for f in facts], lambda i: f"{sum(facts[i].border) // 3}")
+    casts = [
+        "red" if f.border[0] - f.border[2] > 12 else "blue" if f.border[2] - f.border[0] > 12 else "" for f in facts
+    ]
+    return [f"{a} {c}".strip() for a, c in zip(light, casts, strict=True)]
+
+
+def _patterns(samples: Sequence[Sample], labels: list[str]) -> list[str]:
+    """File names with numbers replaced by # and the classes' own words left out: what a new file's name would share."""
+    own = {word for label in labels for word in re.findall(r"[^\W\d_]+", label.casefold())}
+
+    def pattern(file: str) -> str:
+        stem = PurePosixPath(file).stem.casefold()
+        words = re.sub(r"[^\W\d_]+", lambda m: "" if _is_own(m.group(), own) else m.group(), stem)
+        return re.sub(
+            r"(#[^\w#]*)+|_+|\s+", lambda m: "#" if "#" in m.group() else " ", re.sub(r"\d+", "#", words)
+        ).strip()
+
+    found = [pattern(s.file) for s in samples]
+    common = Counter(found)
+    # Random names have no pattern in common; what only one or two files share would not help with the next one.
+    return [p if common[p] >= _LEAST_OF_VALUE else "" for p in found]
+
+
+def _is_own(word: str, own: set[str]) -> bool:
+    """A class's own word, also in another number (cell, cells)."""
+    return any(word == o or (min(len(word), len(o)) > 3 and (word.startswith(o) or o.startswith(word))) for o in own)
