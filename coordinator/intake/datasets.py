@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
@@ -19,6 +19,7 @@ from coordinator.errors import CoordinatorError
 from coordinator.home import Home
 from coordinator.intake import images, shortcuts
 from coordinator.intake.cleaning import FEW_IMAGES, IMBALANCE, Report, clean, warning
+from coordinator.intake.disputes import disputed
 from coordinator.intake.groups import read_groups
 from coordinator.intake.journal import Journal
 from coordinator.intake.limits import Limits
@@ -281,10 +282,45 @@ class Datasets:
         }
 
     async def report(self, name: str) -> dict[str, Any]:
-        """The cleaning reports of all imports into a data set."""
+        """The cleaning reports of all imports into a data set, and how it stands now.
+
+        ``shortcuts`` holds what the whole of it gives; ``disputed`` the images whose label the newest model disputes most,
+        or says why it cannot.
+        """
         async with self._database.read() as connection:
             row = await dataset_row(connection, name)
-        return {"dataset": name, "imports": row.reports}
+            found = await read_samples(connection, row.id)
+            query = select(models.c.name, models.c.version, models.c.training).where(models.c.dataset == name)
+            trained = (await connection.execute(query.order_by(models.c.version.desc()))).all()
+        audits = await asyncio.to_thread(shortcuts.audit, found)
+        return {
+            "dataset": name,
+            "disease": row.disease,
+            "images": len(found),
+            "classes": {
+                label: {
+                    "images": sum(s.label == label for s in found),
+                    "groups": len({s.group for s in found if s.label == label}),
+                }
+                for label in sorted({s.label for s in found})
+            },
+            "shortcuts": [a.document() for a in audits],
+            "disputed": await asyncio.to_thread(self._disputed, trained, found),
+            "imports": row.reports,
+        }
+
+    def _disputed(self, trained: Sequence[Any], found: list[Sample]) -> dict[str, Any]:
+        for version in trained:
+            answers = oof.load(FolderBlobs(self._home.out_of_fold), version.training.get("out_of_fold"))
+            if answers is not None:
+                names = list(version.training["metrics"]["per_class"])
+                return {"model": f"{version.name}@{version.version}", "images": disputed(answers, names, found)}
+        return {
+            "model": None,
+            "images": [],
+            "note": "No model has been trained on it yet, or its cross-validated answers are not kept.",
+            "note_zh": "尚无用其训练的模型，或其交叉验证结果未保留。",
+        }
 
     async def samples(self, name: str) -> list[Sample]:
         """All images of a data set, ordered by digest so that training does not depend on the order of import."""

@@ -65,6 +65,16 @@ class Audit:
         }
 
 
+def from_document(document: dict[str, Any]) -> Audit:
+    """Read ``Audit.document``."""
+    return Audit(
+        document["facet"],
+        Interval(**document["balanced_accuracy"]),
+        document["chance"],
+        tuple((t["value"], t["label"], t["share"], t["images"]) for t in document["telling"]),
+    )
+
+
 @dataclass(frozen=True)
 class Sentence:
     """In both languages."""
