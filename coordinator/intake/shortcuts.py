@@ -101,11 +101,19 @@ def sentence(found: Audit) -> Sentence:
     """What a shortcut means, in a warning."""
     what, low = facet_name(found.facet), found.balanced_accuracy.low or 0.0
     value, high = found.balanced_accuracy.value, found.balanced_accuracy.high or 1.0
+    danger = Sentence(
+        "A model may learn that instead of the disease, and fail elsewhere.",
+        "模型可能学到的是这一点而非疾病，在别处会失效。",
+    )
+    if found.facet == "name":  # which no model is shown
+        danger = Sentence(
+            "The classes were collected in different ways, and a model may learn what else differs with that.",
+            "各类别的采集方式不同，模型可能学到随之而来的其他差异。",
+        )
     return Sentence(
         f"The class can be told from the {what.en} alone: balanced accuracy {value:.2f} ({low:.2f} to {high:.2f}), by "
-        f"chance {found.chance:.2f}. A model may learn that instead of the disease, and fail elsewhere.",
-        f"仅凭{what.zh}即可区分类别：平衡准确率 {value:.2f}（{low:.2f}–{high:.2f}），随机水平 {found.chance:.2f}。"
-        "模型可能学到的是这一点而非疾病，在别处会失效。",
+        f"chance {found.chance:.2f}. {danger.en}",
+        f"仅凭{what.zh}即可区分类别：平衡准确率 {value:.2f}（{low:.2f}–{high:.2f}），随机水平 {found.chance:.2f}。{danger.zh}",
     )
 
 

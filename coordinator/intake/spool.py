@@ -11,7 +11,7 @@ import secrets
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,9 +49,7 @@ def open_spool(home: Home, name: str, source: Path, key: dict[str, Any]) -> Iter
     home.base.mkdir(parents=True, exist_ok=True)
     document = json.dumps([name, os.fsdecode(source.resolve()), key], sort_keys=True)
     folder = home.base / f"{_PREFIX}{hashlib.sha256(document.encode()).hexdigest()[:24]}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    with (folder / _LOCK).open("wb") as lock:
-        _take(lock, name)
+    with _holding(folder, name):
         try:
             _remove_abandoned(home, folder)
             spool = Spool(folder)
@@ -62,11 +60,23 @@ def open_spool(home: Home, name: str, source: Path, key: dict[str, Any]) -> Iter
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _take(lock: IO[bytes], name: str) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise CoordinatorError("intake.running", name=name) from error
+@contextmanager
+def _holding(folder: Path, name: str) -> Iterator[None]:
+    while True:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileNotFoundError), (folder / _LOCK).open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise CoordinatorError("intake.running", name=name) from error
+            # The one who held it before may have removed the folder between our two steps.
+            if _is_at(lock, folder / _LOCK):
+                yield
+                return
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    return os.path.samestat(os.fstat(file.fileno()), path.stat())
 
 
 def _remove_abandoned(home: Home, own: Path) -> None:
