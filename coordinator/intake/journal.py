@@ -73,6 +73,10 @@ def _checked(row: dict[str, Any]) -> Checked:
 
 
 def _whole(blobs: FolderBlobs, sha256: str) -> bool:
+    """Whether a copy is there as it was written; one that is not is removed, to be made again."""
     if not blobs.has(sha256):
         return False
-    return hashlib.sha256(blobs.path(sha256).read_bytes()).hexdigest() == sha256
+    if hashlib.sha256(blobs.path(sha256).read_bytes()).hexdigest() == sha256:
+        return True
+    blobs.remove(sha256)
+    return False
