@@ -7,7 +7,7 @@ each value speaks for is tested on groups that it has not seen.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -23,9 +23,12 @@ from coordinator.training.metrics import Interval
 
 LEAST_IMAGES = 20  # of each class; below, a table of a facet proves nothing
 LEAST_GAIN = 0.1  # of the way from chance to certainty; less than that is no temptation for a model
+MOST_P = 0.01  # five facets are tested
 _FOLDS = 5
+_PERMUTATIONS, _SEED = 199, 20_261_127
 _LEAST_OF_VALUE = 3  # images that must have a value before it speaks for a class
 _BINS = 8
+_CAST = 12  # levels of 255 from which a border looks coloured
 _TELLING = 5
 FACETS = ("size", "format", "aspect", "border", "name")
 
@@ -37,19 +40,21 @@ class Audit:
     Attributes:
         balanced_accuracy: cross-validated by group; the interval is resampled by group.
         chance: what guessing gives.
+        p_value: of a permutation test by group.
         telling: values that speak for one class, with the share of it among images of that value, and their number.
     """
 
     facet: str
     balanced_accuracy: Interval
     chance: float
+    p_value: float
     telling: tuple[tuple[str, str, float, int], ...]
 
     @property
     def found(self) -> bool:
         """Whether it does so clearly enough to mislead a model."""
-        low, value = self.balanced_accuracy.low, self.balanced_accuracy.value
-        return low is not None and low > self.chance and value - self.chance >= LEAST_GAIN * (1 - self.chance)
+        gain = self.balanced_accuracy.value - self.chance
+        return self.p_value <= MOST_P and gain >= LEAST_GAIN * (1 - self.chance)
 
     def document(self) -> dict[str, Any]:
         """The JSON form."""
@@ -58,6 +63,7 @@ class Audit:
             "found": self.found,
             "balanced_accuracy": self.balanced_accuracy.document(),
             "chance": round(self.chance, 4),
+            "p_value": round(self.p_value, 4),
             "telling": [
                 {"value": value, "label": label, "share": round(share, 3), "images": count}
                 for value, label, share, count in self.telling
@@ -71,6 +77,7 @@ def from_document(document: dict[str, Any]) -> Audit:
         document["facet"],
         Interval(**document["balanced_accuracy"]),
         document["chance"],
+        document["p_value"],
         tuple((t["value"], t["label"], t["share"], t["images"]) for t in document["telling"]),
     )
 
@@ -130,35 +137,70 @@ def audit(samples: Sequence[Sample]) -> list[Audit]:
     if len(np.unique(fold_of)) < _FOLDS:
         return []
     facts = [s.facts for s in known if s.facts is not None]
-    found = []
-    for facet, values in (
-        ("size", _sizes(facts)),
-        ("format", [f.format for f in facts]),
-        ("aspect", _binned([np.log(f.width / f.height) for f in facts], lambda i: f"{facts[i].width / facts[i].height:.2f}")),
-        ("border", _borders(facts)),
-        ("name", _patterns(known, names)),
-    ):  # fmt: skip
-        predicted = _predict(values, truth, fold_of, len(names))
-        interval = metrics.balanced_accuracy_interval(truth, predicted, groups, len(names))
-        found.append(Audit(facet, interval, 1 / len(names), _telling(values, truth, names)))
-    return found
+    facets = {
+        "size": _sizes(facts),
+        "format": [f.format for f in facts],
+        "aspect": _aspects(facts),
+        "border": _borders(facts),
+        "name": _patterns(known, names),
+    }
+    tables = [_Table(np.unique(v, return_inverse=True)[1], fold_of, len(names)) for v in facets.values()]
+    p_values = _p_values(tables, truth, groups)
+    return [
+        Audit(
+            facet,
+            metrics.balanced_accuracy_interval(truth, table.predict(truth), groups, len(names)),
+            1 / len(names),
+            p_value,
+            _telling(values, truth, names),
+        )
+        for (facet, values), table, p_value in zip(facets.items(), tables, p_values, strict=True)
+    ]
 
 
-def _predict(
-    values: list[str], truth: NDArray[np.int64], fold_of: NDArray[np.int64], classes: int
-) -> NDArray[np.int64]:
-    """The class for which each value speaks in the other folds; class 0 where it speaks for none."""
-    predicted = np.zeros(len(values), dtype=np.int64)
-    for fold in np.unique(fold_of):
-        train = np.flatnonzero(fold_of != fold)
-        total = np.maximum(np.bincount(truth[train], minlength=classes), 1)
-        counts: defaultdict[str, NDArray[np.int64]] = defaultdict(lambda: np.zeros(classes, dtype=np.int64))
-        for i in train:
-            counts[values[i]][truth[i]] += 1
-        speaks = {v: int((c / total).argmax()) for v, c in counts.items() if c.sum() >= _LEAST_OF_VALUE}
-        for i in np.flatnonzero(fold_of == fold):
-            predicted[i] = speaks.get(values[i], 0)
-    return predicted
+@dataclass(frozen=True)
+class _Table:
+    """Values of one facet as numbers, tested against labels by folds.
+
+    Attributes:
+        values: int64 [images].
+        fold_of: int64 [images].
+    """
+
+    values: NDArray[np.int64]
+    fold_of: NDArray[np.int64]
+    classes: int
+
+    def predict(self, truth: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The class for which each value speaks in the other folds; class 0 where it speaks for none."""
+        shape = (int(self.fold_of.max()) + 1, int(self.values.max()) + 1, self.classes)
+        cells = np.ravel_multi_index((self.fold_of, self.values, truth), shape)
+        inside = np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape)
+        others = inside.sum(axis=0) - inside
+        share = others / np.maximum(others.sum(axis=1, keepdims=True), 1)
+        speaks = np.where(others.sum(axis=2) >= _LEAST_OF_VALUE, share.argmax(axis=2), 0)
+        return np.asarray(speaks[self.fold_of, self.values], dtype=np.int64)
+
+    def gained(self, truth: NDArray[np.int64]) -> float:
+        """Balanced accuracy."""
+        return metrics.balanced_accuracy(metrics.confusion(truth, self.predict(truth), self.classes))
+
+
+def _p_values(tables: Sequence[_Table], truth: NDArray[np.int64], groups: NDArray[np.str_]) -> list[float]:
+    """How often labels dealt anew are told as well, for each table: a permutation test.
+
+    Labels are dealt whole groups at a time, and within a group among its images.
+    """
+    generator = np.random.default_rng(_SEED)
+    seen = np.array([table.gained(truth) for table in tables])
+    group_of = np.unique(groups, return_inverse=True)[1]
+    at = np.argsort(group_of, kind="stable")
+    dealt, as_good = np.empty_like(truth), np.zeros(len(tables))
+    for _ in range(_PERMUTATIONS):
+        turn = generator.permutation(group_of.max() + 1)
+        dealt[at] = truth[np.lexsort((generator.random(len(truth)), turn[group_of]))]
+        as_good += np.array([table.gained(dealt) for table in tables]) >= seen
+    return [float(x) for x in (1 + as_good) / (1 + _PERMUTATIONS)]
 
 
 def _telling(values: list[str], truth: NDArray[np.int64], names: list[str]) -> tuple[tuple[str, str, float, int], ...]:
@@ -174,17 +216,14 @@ def _telling(values: list[str], truth: NDArray[np.int64], names: list[str]) -> t
     return tuple(r[:4] for r in rows[:_TELLING])
 
 
-def _edges(values: Sequence[float]) -> NDArray[np.float64]:
-    return np.unique(np.quantile(values, np.linspace(0, 1, _BINS + 1)[1:-1]))
+def _bins(values: Sequence[float], count: int = _BINS) -> NDArray[np.int64]:
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, count + 1)[1:-1]))
+    return np.searchsorted(edges, np.asarray(values), side="left").astype(np.int64)
 
 
-def _bins(values: Sequence[float]) -> NDArray[np.int64]:
-    return np.searchsorted(_edges(values), np.asarray(values), side="left").astype(np.int64)
-
-
-def _binned(values: Sequence[float], shown: Callable[[int], str]) -> list[str]:
+def _binned(values: Sequence[float], shown: Callable[[int], str], count: int = _BINS) -> list[str]:
     """Each value's bin, called by its range."""
-    bins = _bins(values)
+    bins = _bins(values, count)
     names = {}
     for number in np.unique(bins):
         inside = np.flatnonzero(bins == number)
@@ -216,13 +255,23 @@ def _span(values: list[int]) -> str:
     return str(low) if low == high else f"{low}–{high}"
 
 
+def _aspects(facts: Sequence[Facts]) -> list[str]:
+    ratios = [f.width / f.height for f in facts]
+    return _binned(ratios, lambda i: f"{ratios[i]:.2f}")
+
+
 def _borders(facts: Sequence[Facts]) -> list[str]:
-    """Brightness of the border in bins, and whether it leans to red or blue."""
-    light = _binned([sum(f.border) / 3 for f in facts], lambda i: f"{sum(facts[i].border) // 3}")
-    casts = [
-        "red" if f.border[0] - f.border[2] > 12 else "blue" if f.border[2] - f.border[0] > 12 else "" for f in facts
-    ]
-    return [f"{a} {c}".strip() for a, c in zip(light, casts, strict=True)]
+    """Brightness of the border in bins, and the colour that it leans to."""
+    light = _binned([sum(f.border) / 3 for f in facts], lambda i: f"{sum(facts[i].border) // 3}", 4)
+    return [f"{a} {_cast(f.border)}".strip() for a, f in zip(light, facts, strict=True)]
+
+
+def _cast(border: tuple[int, int, int]) -> str:
+    red, green, blue = border
+    warm, fresh = red - blue, green - (red + blue) / 2
+    one = "red" if warm > _CAST else "blue" if warm < -_CAST else ""
+    other = "green" if fresh > _CAST else "magenta" if fresh < -_CAST else ""
+    return f"{one} {other}".strip()
 
 
 def _patterns(samples: Sequence[Sample], labels: list[str]) -> list[str]:

@@ -16,6 +16,7 @@ from PIL import Image, PngImagePlugin
 from coordinator.intake import images
 from coordinator.intake.images import Checked, Wanted, check
 from coordinator.intake.limits import Limits
+from tests.support.bombs import chunk, huge_png
 from tests.support.pictures import noise, png
 
 GREY16 = np.tile(np.linspace(0, 5000, 64).astype(np.uint16), (64, 1))
@@ -25,18 +26,6 @@ def saved(picture: Image.Image, format_: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format_, **options)
     return buffer.getvalue()
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
-
-
-def huge_png(edge_px: int = 13_000) -> bytes:
-    """A few bytes that announce a picture of 169 megapixels."""
-    packer = zlib.compressobj(9)
-    rows = b"".join(packer.compress(b"\0" * (edge_px + 1)) for _ in range(edge_px // 8)) + packer.flush()
-    header = struct.pack(">LLBBBBB", edge_px, edge_px, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 def texts(count: int) -> bytes:
