@@ -206,12 +206,15 @@ def _p_values(tables: Sequence[_Table], truth: NDArray[np.int64], groups: NDArra
 def _telling(values: list[str], truth: NDArray[np.int64], names: list[str]) -> tuple[tuple[str, str, float, int], ...]:
     """The values that most images have and that speak for one class beyond its share."""
     share = np.bincount(truth, minlength=len(names)) / len(truth)
+    found, value_of = np.unique(values, return_inverse=True)
+    counts = np.bincount(value_of * len(names) + truth, minlength=len(found) * len(names)).reshape(-1, len(names))
     rows = []
-    for value, count in Counter(values).items():
-        of = np.bincount(truth[[i for i, v in enumerate(values) if v == value]], minlength=len(names)) / count
-        best = int((of - share).argmax())
-        if count >= _LEAST_OF_VALUE and of[best] > share[best]:
-            rows.append((value, names[best], float(of[best]), count, float(of[best] - share[best]) * count))
+    for value, row in zip(found.tolist(), counts, strict=True):
+        count = int(row.sum())
+        beyond = row / count - share
+        best = int(beyond.argmax())
+        if count >= _LEAST_OF_VALUE and beyond[best] > 0:
+            rows.append((value, names[best], float(row[best] / count), count, float(beyond[best]) * count))
     rows.sort(key=lambda r: (-r[4], r[0]))
     return tuple(r[:4] for r in rows[:_TELLING])
 
