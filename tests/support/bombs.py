@@ -7,6 +7,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from functools import cache
 
 from tests.support.pictures import noise, png
 
@@ -24,6 +25,7 @@ def _zeros(count: int) -> Iterator[bytes]:
         yield bytes(min(1 << 20, count - start))
 
 
+@cache
 def _packed(count: int) -> bytes:
     packer = zlib.compressobj(9)
     return b"".join(packer.compress(block) for block in _zeros(count)) + packer.flush()

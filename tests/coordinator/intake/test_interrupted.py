@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -10,16 +11,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from coordinator.bootstrap import Coordinator
+from coordinator.bootstrap import Coordinator, open_coordinator
 from coordinator.errors import CoordinatorError
 from coordinator.intake import archive, datasets, journal
 from coordinator.store import blobs
+from disease_kb.seeding import open_or_build
 from tests.conftest import ROOT
 from tests.support.commands import BIN, call, environment, run
 from tests.support.intake import add, files, opened, rows
@@ -85,12 +88,11 @@ async def test_killed_removal_is_finished_by_the_next(coordinator: Coordinator, 
     await assert_whole(coordinator, 0)
 
 
-def test_a_killed_command_goes_on_where_it_was(tmp_path: Path) -> None:
-    home, folder = tmp_path / "home", write_set(tmp_path / "set", 4)
+def test_a_killed_command_goes_on_where_it_was(coordinator: Coordinator, tmp_path: Path) -> None:
+    home, folder = coordinator.home.root, write_set(tmp_path / "set", 4)
     for number in range(40):
         noise(number, 300).save(folder / ("parasitized" if number % 2 else "uninfected") / f"large{number}.png")
     (folder / "groups.csv").unlink()
-    run("medmesh-coordinator", "init", "--approvals", "1", home=home)
     command = [str(BIN / "medmesh-coordinator"), "dataset", "import", str(folder), "--disease", "malaria"]
     process = subprocess.Popen(
         [*command, "--home", str(home), "--json"],
@@ -185,25 +187,33 @@ async def test_full_database_is_told(coordinator: Coordinator) -> None:
     assert caught.value.code == "storage.full"
 
 
-def test_full_disk_for_real(tmp_path: Path) -> None:
-    ready, home = tmp_path / "ready", tmp_path / "disk"
-    run("medmesh-coordinator", "init", "--approvals", "1", home=ready)
-    run("medmesh-coordinator", "dataset", "list", home=ready)  # builds the knowledge base
-    folder = write_set(tmp_path / "set", 6)
-    for number in range(30):
-        noise(number, 200).save(folder / "uninfected" / f"large{number}.png")
-    (folder / "groups.csv").unlink()
+@pytest.fixture
+def small_disk(coordinator: Coordinator, tmp_path: Path) -> Iterator[Path]:
+    """A copy of the coordinator's home on a disk with little room left."""
+    home = tmp_path / "disk"
     home.mkdir()
-    used = sum(p.stat().st_size for p in ready.rglob("*") if p.is_file())
-    size = f"size={used + 1_500_000}"
+    used = sum(p.stat().st_size for p in coordinator.home.root.rglob("*") if p.is_file())
+    size = f"size={used + 3_000_000}"
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(home)], capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip("a small disk can be mounted by root only")
     try:
-        shutil.copytree(ready, home, dirs_exist_ok=True)
-        answer = call("medmesh-coordinator", "dataset", "import", str(folder), "--disease", "malaria", home=home)
-        assert (answer.code, answer.error["code"]) == (6, "storage.full"), answer.stderr
-        assert run("medmesh-coordinator", "dataset", "list", home=home)["datasets"] == []
-        assert not list(home.glob("coordinator/import-*")) and not list(home.glob("coordinator/images/*/*"))
+        shutil.copytree(coordinator.home.root, home, dirs_exist_ok=True)
+        yield home
     finally:
         subprocess.run(["umount", str(home)], check=True)
+
+
+async def test_full_disk_for_real(small_disk: Path, tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", 6)
+    for number in range(40):
+        noise(number, 200).save(folder / "uninfected" / f"large{number}.png")
+    (folder / "groups.csv").unlink()
+    async with await open_or_build(small_disk):
+        pass
+    command = ("medmesh-coordinator", "dataset", "import", str(folder), "--disease", "malaria")
+    answer = await asyncio.to_thread(call, *command, home=small_disk)
+    assert (answer.code, answer.error["code"]) == (6, "storage.full"), answer.stderr
+    async with open_coordinator(small_disk) as full:
+        assert await opened(full).all() == []
+        assert not any(files(full).values()) and not list(full.home.base.glob("import-*"))
