@@ -19,6 +19,7 @@ from rich.table import Table
 SCRIPTS = (
     "inference",
     "explanation",
+    "cleaning",
     "training",
     "wire",
     "peers",

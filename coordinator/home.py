@@ -33,6 +33,16 @@ class Home:
         return self.base / "images"
 
     @property
+    def originals(self) -> Path:
+        """De-identified originals by digest, where an uploader asked to keep them. Never served."""
+        return self.base / "originals"
+
+    @property
+    def quarantine(self) -> Path:
+        """Images, and their originals, that wait for a person's look. Never served, never trained on."""
+        return self.base / "quarantine"
+
+    @property
     def artifacts(self) -> Path:
         """Released files and candidates by digest. Served to anyone who asks by digest."""
         return self.base / "artifacts"

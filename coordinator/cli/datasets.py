@@ -11,8 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from coordinator.bootstrap import open_coordinator, utc_now
+from coordinator.cli.targets import check_targets
 from coordinator.errors import CoordinatorError
 from coordinator.intake.datasets import Datasets, ImportOptions
+from coordinator.intake.quarantine import Quarantine
+from coordinator.store.blobs import write_atomically
 from disease_kb.seeding import open_or_build
 from disease_kb.store import KnowledgeBase
 from protocols.console import Console, command
@@ -28,12 +31,21 @@ def register(app: typer.Typer) -> None:
     command(group, "list")(list_)
     for function in (show, report, label, remove):
         command(group)(function)
+    waiting = typer.Typer(no_args_is_help=True, help="Images that a person has to look at first · 待人工审核的图像")
+    group.add_typer(waiting, name="quarantine")
+    command(waiting, "list")(quarantine_list)
+    command(waiting, "show")(quarantine_show)
+    command(waiting, "accept")(quarantine_accept)
+    command(waiting, "reject")(quarantine_reject)
 
 
 @asynccontextmanager
 async def _services(console: Console) -> AsyncIterator[tuple[Datasets, KnowledgeBase]]:
     async with open_coordinator(console.home) as coordinator, await open_or_build(console.home) as knowledge:
-        yield Datasets(coordinator.database, coordinator.home, coordinator.engine), knowledge
+        yield (
+            Datasets(coordinator.database, coordinator.home, coordinator.engine, coordinator.config.intake),
+            knowledge,
+        )
 
 
 async def import_(
@@ -47,6 +59,9 @@ async def import_(
     min_edge: Annotated[
         int, typer.Option(min=MIN_EDGE_PX, help="Refuse images below this many pixels a side")
     ] = MIN_EDGE_PX,
+    keep_originals: Annotated[
+        bool, typer.Option("--keep-originals", help="Keep the files too, de-identified; else only re-encoded copies")
+    ] = False,
 ) -> None:
     """Check, clean and import training images; prints the cleaning report."""
     options = ImportOptions(
@@ -56,6 +71,7 @@ async def import_(
         merge_classes=merge_classes,
         first_frame=first_frame,
         min_edge_px=min_edge,
+        keep_originals=keep_originals,
     )
     async with _services(console) as (datasets, knowledge):
         with console.progress("Checking images", "检查图像", None) as advance:
@@ -82,6 +98,11 @@ def _print_report(console: Console, document: dict[str, Any]) -> None:
     if len(document["rejected"]) > 20:
         more = len(document["rejected"]) - 20
         console.line(f"  … and {more} more (dataset report)", f"  ……另有 {more} 个（dataset report）")
+    for waiting in document.get("quarantined", [])[:20]:
+        console.line(
+            f"  {waiting['file']}: waits for a person's look ({waiting['doubt']}): dataset quarantine show {waiting['id']}",
+            f"  {waiting['file']}：等待人工审核（{waiting['doubt']}）：dataset quarantine show {waiting['id']}",
+        )
     for warning in document["warnings"]:
         console.line(f"! {warning['text']}", f"! {warning.get('text_zh', warning['text'])}")
     for label, mapped in document["labels"].items():
@@ -143,15 +164,36 @@ async def show(console: Console, dataset: Annotated[str, typer.Argument(help="Na
     console.answer(document, human)
 
 
-async def report(console: Console, dataset: Annotated[str, typer.Argument(help="Name of the data set")]) -> None:
-    """The cleaning reports of all imports into a data set."""
+async def report(
+    console: Console,
+    dataset: Annotated[str, typer.Argument(help="Name of the data set")],
+    html: Annotated[Path | None, typer.Option(help="Write one HTML file with thumbnails; it names your files")] = None,
+) -> None:
+    """The cleaning reports of all imports into a data set, and what may mislead a model in it."""
+    from coordinator.reports import page
+    from coordinator.reports.cleaning import report as render
+    from coordinator.reports.cleaning import thumbnail
+
+    check_targets(html)
     async with _services(console) as (datasets, _):
         document = await datasets.report(dataset)
+        of_file = {s.file: datasets.image_path(s.sha256) for s in await datasets.samples(dataset)}
+    if html is not None:
+        content = render(document, lambda file: thumbnail(of_file[file]) if file in of_file else None)
+        write_atomically(html, page.render(content, console.language).encode("utf-8"))
+        document["html"] = str(html)
 
     def human() -> None:
         for row in document["imports"]:
             console.line(f"— {row['imported']}", f"— {row['imported']}")
             _print_report(console, {"labels": {}, "already_present": row.get("already_present", 0), **row})
+        for image in document["disputed"]["images"]:
+            console.line(
+                f"? {image['file']}: labelled {image['label']}, model says {image['model_says']} ({image['score']:.2f})",
+                f"? {image['file']}：标签 {image['label']}，模型判为 {image['model_says']}（{image['score']:.2f}）",
+            )
+        if html is not None:
+            console.line(f"Written: {html}", f"已写入：{html}")
 
     console.answer(document, human)
 
@@ -192,3 +234,66 @@ async def remove(
             console.line(f"Models trained on them: {listed}", f"用其训练过的模型：{listed}")
 
     console.answer(document, human)
+
+
+async def quarantine_list(
+    console: Console,
+    dataset: Annotated[str | None, typer.Argument(help="Name of the data set; all if not given")] = None,
+) -> None:
+    """Images that may show burnt-in text or a face, and wait for a person's look."""
+    async with open_coordinator(console.home) as coordinator:
+        rows = await Quarantine(coordinator.database, coordinator.home).list(dataset)
+    headings = [
+        "id",
+        console.t("data set", "数据集"),
+        console.t("class", "类别"),
+        console.t("file", "文件"),
+        console.t("why", "原因"),
+    ]
+    console.answer(
+        {"quarantined": rows},
+        lambda: console.table(headings, [[r[k] for k in ("id", "dataset", "label", "file", "doubt")] for r in rows]),
+    )
+
+
+async def quarantine_show(
+    console: Console,
+    image: Annotated[str, typer.Argument(help="Id from quarantine list")],
+    out: Annotated[Path, typer.Option(help="Write the picture here (PNG, or JPEG for large ones), to look at it")],
+) -> None:
+    """Write an image that waits to a file, to look at it."""
+    check_targets(out)
+    async with open_coordinator(console.home) as coordinator:
+        row, picture = await Quarantine(coordinator.database, coordinator.home).picture(image)
+    write_atomically(out, picture, 0o600)
+    document = {**row, "out": str(out), "bytes": len(picture)}
+    console.answer(
+        document,
+        lambda: console.line(f"{row['file']} ({row['doubt']}): {out}", f"{row['file']}（{row['doubt']}）：{out}"),
+    )
+
+
+async def quarantine_accept(
+    console: Console, images: Annotated[list[str], typer.Argument(help="Ids from quarantine list")]
+) -> None:
+    """Say that nobody can be known from the images: they become part of their data set."""
+    async with open_coordinator(console.home) as coordinator, await open_or_build(console.home) as knowledge:
+        waiting = Quarantine(coordinator.database, coordinator.home)
+        accepted = [await waiting.accept(image, knowledge) for image in images]
+    console.answer(
+        {"accepted": accepted},
+        lambda: console.line(f"{len(accepted)} image(s) accepted.", f"已接受 {len(accepted)} 张图像。"),
+    )
+
+
+async def quarantine_reject(
+    console: Console, images: Annotated[list[str], typer.Argument(help="Ids from quarantine list")]
+) -> None:
+    """Remove images that wait, for good."""
+    async with open_coordinator(console.home) as coordinator:
+        waiting = Quarantine(coordinator.database, coordinator.home)
+        rejected = [await waiting.reject(image) for image in images]
+    console.answer(
+        {"rejected": rejected},
+        lambda: console.line(f"{len(rejected)} image(s) removed.", f"已删除 {len(rejected)} 张图像。"),
+    )

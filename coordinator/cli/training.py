@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -12,7 +11,7 @@ import click
 import typer
 
 from coordinator.bootstrap import open_coordinator, utc_now
-from coordinator.errors import CoordinatorError
+from coordinator.cli.targets import check_targets
 from coordinator.intake.datasets import Datasets
 from coordinator.store.blobs import write_atomically
 from coordinator.training import nsfwjs
@@ -126,7 +125,7 @@ async def evaluate(
     from coordinator.reports.evaluation import report as render
     from coordinator.training import evaluation
 
-    _check_targets(save_predictions, report)
+    check_targets(save_predictions, report)
     async with open_coordinator(console.home) as coordinator:
         manifest = await coordinator.models.manifest(model)
         with console.progress("Recognising", "识别", None) as advance:
@@ -171,23 +170,6 @@ def _with_bounds(row: dict[str, Any], name: str) -> str:
     return f"{row[name]:.3f}" + ("" if low is None else f" ({low:.3f}–{high:.3f})")
 
 
-def _check_targets(*targets: Path | None) -> None:
-    """Refuse before the long work starts, where a result could not be written after it.
-
-    Raises:
-        CoordinatorError: ``file.not_found``, ``file.wrong_kind`` or ``storage.not_writable``.
-    """
-    for target in targets:
-        if target is None:
-            continue
-        if not target.absolute().parent.is_dir():
-            raise CoordinatorError("file.not_found", path=target.parent)
-        if target.is_dir():
-            raise CoordinatorError("file.wrong_kind", path=target)
-        if not os.access(target.absolute().parent, os.W_OK):
-            raise CoordinatorError("storage.not_writable", path=target.parent)
-
-
 async def model_list(console: Console) -> None:
     """All model versions."""
     async with open_coordinator(console.home) as coordinator:
@@ -230,7 +212,7 @@ async def model_card(
     from coordinator.releases.cards.facts import gather
     from coordinator.reports import markdown, page
 
-    _check_targets(html, bundle_metadata)
+    check_targets(html, bundle_metadata)
     async with open_coordinator(console.home) as coordinator:
         facts = await gather(model, coordinator.models, coordinator.releases, coordinator.home, coordinator.config.name)
     content = card(facts)

@@ -17,3 +17,15 @@ class Engine(Protocol):
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield results in the order of ``items``; a worker's exception is raised here."""
         ...
+
+    def map_guarded(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        lost: Callable[[Item], Result],
+        limit_bytes: int,
+    ) -> Iterator[Result]:
+        """``map`` for what strangers sent: an item that kills or hangs its worker, or needs more memory than
+        ``limit_bytes``, is answered by ``lost``, and the others go on.
+        """
+        ...

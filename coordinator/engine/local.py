@@ -8,17 +8,21 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
+from coordinator.engine.guarded import GuardedWorkers
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _CHUNK = 8
+_TIMEOUT_S = 120  # for one item of a stranger's; the largest picture allowed takes seconds
 
 
 class LocalEngine:
     """Spawned workers: they never inherit locks, sockets or TensorFlow from the caller."""
 
     def __init__(self, workers: int | None = None) -> None:
-        self._workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self._workers = workers or cores or 1
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield results in order; leaving early cancels what has not started."""
@@ -27,3 +31,13 @@ class LocalEngine:
             yield from pool.map(function, items, chunksize=_CHUNK)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def map_guarded(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        lost: Callable[[Item], Result],
+        limit_bytes: int,
+    ) -> Iterator[Result]:
+        """Yield results in order; ``lost`` answers for an item whose worker died, hung or ran out of memory."""
+        return GuardedWorkers(self._workers, limit_bytes, _TIMEOUT_S).map(function, items, lost)

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import stat
+import os
 import unicodedata
-import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from coordinator.errors import CoordinatorError
+from coordinator.intake.archive import decoded, is_archive, name_fault, shown, unpack
+from coordinator.intake.limits import Limits
 
-MAX_ENTRIES = 200_000
-MAX_ENTRY_BYTES = 256 * 1024 * 1024
-MAX_TOTAL_BYTES = 20 * 1024**3
-MAX_RATIO = 200  # images hardly compress; a higher ratio is a bomb
 GROUPS_FILE = "groups.csv"
+MAX_LABEL = 120  # characters
 _IGNORED = {"thumbs.db", "desktop.ini", ".ds_store", "__macosx"}
-_BLOCK = 1024 * 1024
-_DRIVE = re.compile(r"[A-Za-z]:")
+_SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}
 
 
 @dataclass(frozen=True)
@@ -48,116 +43,74 @@ class TrainingSet:
     ignored: int  # hidden and system files
     groups_file: Path | None
     wrapper: str  # a single folder around the class folders, or ""
+    empty: tuple[str, ...] = ()  # class folders that hold no file
+
+    @property
+    def nested(self) -> int:
+        """How many files lie deeper than in their class folder itself."""
+        return sum(m.name.count("/") > 1 for m in self.members)
 
 
 @contextmanager
-def open_training_set(source: Path, spool: Path, merge_classes: bool = False) -> Iterator[TrainingSet]:
+def open_training_set(
+    source: Path, spool: Path, merge_classes: bool = False, limits: Limits | None = None
+) -> Iterator[TrainingSet]:
     """Read a folder in place, or unpack a zip under names of our own into ``spool`` (an empty folder of the caller).
 
     Raises:
         CoordinatorError: ``intake.…``; nothing of the archive is kept then.
     """
+    limits = limits or Limits()
     if source.is_dir():
-        yield arrange(_walk(source), source, merge_classes)
-    elif source.is_file() and zipfile.is_zipfile(source):
-        yield arrange(list(_unpack(source, spool)), source, merge_classes)
+        found: list[tuple[str, Path | None]] = list(_walk(source, limits))
     elif not source.exists():
         raise CoordinatorError("file.not_found", path=source)
+    elif source.is_file() and is_archive(source):
+        found = list(unpack(source, spool, limits))
     else:
         raise CoordinatorError("intake.not_a_dataset", path=source)
+    files = [(name, path) for name, path in found if path is not None]
+    yield arrange(files, source, merge_classes, [name for name, path in found if path is None])
 
 
-def _walk(folder: Path) -> list[tuple[str, Path]]:
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink():
-            raise CoordinatorError(
-                "intake.zip.bad_entry", path=folder, entry=path.relative_to(folder), why="symbolic link"
-            )
-        if path.is_file():
-            found.append((path.relative_to(folder).as_posix(), path))
-    return found
-
-
-def entry_name(info: zipfile.ZipInfo) -> str:
-    """An entry's name as its author meant it: flagged UTF-8, else UTF-8 where it fits, else GB18030 (Chinese Windows)."""
-    if info.flag_bits & 0x800:
-        return info.orig_filename
-    raw = info.orig_filename.encode("cp437", errors="replace")
-    for encoding in ("utf-8", "gb18030"):
+def _walk(folder: Path, limits: Limits) -> Iterator[tuple[str, Path | None]]:
+    """Files of a folder by their names in it; folders end in ``/`` and have no file."""
+    for number, path in enumerate(sorted(folder.rglob("*"))):
+        name = path.relative_to(folder).as_posix()
         try:
-            return raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return info.orig_filename
-
-
-def _check_entry(source: Path, info: zipfile.ZipInfo, name: str) -> None:
-    shown = name.encode("unicode_escape").decode()[:120]
-    if name.startswith("/") or _DRIVE.match(name) or ".." in PurePosixPath(name).parts:
-        raise CoordinatorError("intake.zip.path_traversal", path=source.name, entry=shown)
-
-    def refuse(why: str) -> None:
-        raise CoordinatorError("intake.zip.bad_entry", path=source.name, entry=shown, why=why)
-
-    if "\\" in name or any(unicodedata.category(c) == "Cc" for c in name):
-        refuse("control character or backslash in the name")
-    if stat.S_ISLNK(info.external_attr >> 16):
-        refuse("symbolic link")
-    if info.flag_bits & 0x1:
-        refuse("encrypted")
-    if name.lower().endswith(".zip"):
-        refuse("a zip inside the zip")
-    if info.file_size > MAX_ENTRY_BYTES or info.file_size > MAX_RATIO * max(info.compress_size, 1024):
-        refuse("unpacks to far more than its size")
-
-
-def _unpack(source: Path, spool: Path) -> Iterator[tuple[str, Path]]:
-    try:
-        with zipfile.ZipFile(source) as archive:
-            entries = [(entry_name(i), i) for i in archive.infolist() if not i.is_dir()]
-            names = [name for name, _ in entries]
-            if len(entries) > MAX_ENTRIES or sum(i.file_size for _, i in entries) > MAX_TOTAL_BYTES:
-                raise CoordinatorError("intake.zip.too_large", path=source.name, limit=f"{MAX_TOTAL_BYTES >> 30} GiB")
-            for name, info in entries:
-                _check_entry(source, info, name)
-            if len(set(names)) != len(names):
-                twice = next(n for n in names if names.count(n) > 1)
-                raise CoordinatorError("intake.zip.bad_entry", path=source.name, entry=twice, why="stands twice")
-            for number, (name, info) in enumerate(entries):
-                if is_ignored(name):
-                    yield name, source  # counted, never read
-                    continue
-                target = spool / f"{number:06d}"
-                _copy(archive, info, target)
-                yield name, target
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise CoordinatorError("intake.zip.damaged", path=source.name) from error
-
-
-def _copy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
-    """Stream one entry; a size that was lied about ends it."""
-    written = 0
-    with archive.open(info) as packed, target.open("wb") as file:
-        while block := packed.read(_BLOCK):
-            written += len(block)
-            if written > info.file_size:
-                raise zipfile.BadZipFile(info.orig_filename)
-            file.write(block)
-    if written != info.file_size:
-        raise zipfile.BadZipFile(info.orig_filename)
+            name.encode()
+        except UnicodeEncodeError:  # bytes on the disk that are no UTF-8: a folder made from a Chinese Windows zip
+            name = decoded(os.fsencode(name)) or name.encode("utf-8", "replace").decode()
+        why = "symbolic link" if path.is_symlink() else name_fault(name)
+        if why is not None:
+            raise CoordinatorError("intake.zip.bad_entry", path=folder.name, entry=shown(name), why=why)
+        if number >= limits.max_entries:
+            raise CoordinatorError("intake.zip.too_large", path=folder.name, limit=f"{limits.max_entries} entries")
+        if path.is_file():
+            yield name, path
+        elif path.is_dir():
+            yield f"{name}/", None
 
 
 def is_ignored(name: str) -> bool:
     """Hidden and system files that operating systems leave behind."""
-    return any(part.startswith(".") or part.lower() in _IGNORED for part in name.split("/"))
+    return any(part.startswith(".") or part.lower() in _IGNORED for part in name.rstrip("/").split("/"))
 
 
-def arrange(files: list[tuple[str, Path]], source: Path, merge_classes: bool) -> TrainingSet:
+def arrange(
+    files: list[tuple[str, Path]], source: Path, merge_classes: bool, folders: Iterable[str] = ()
+) -> TrainingSet:
     """Sort files into classes by their first folder, forgiving one wrapper folder around them.
 
+    Args:
+        files: names in the set, with where their bytes are.
+        source: named in messages.
+        merge_classes: treat class folders that a reader cannot tell apart as one.
+        folders: names of folders, ending in ``/``, empty ones included.
+
     Raises:
-        CoordinatorError: ``intake.classes_alike`` or ``intake.no_classes``.
+        CoordinatorError: ``intake.classes_alike``, ``intake.split_folders``, ``intake.bad_class`` or
+            ``intake.no_classes``.
     """
     wanted = [(name, path) for name, path in files if not is_ignored(name)]
     ignored = len(files) - len(wanted)
@@ -169,19 +122,33 @@ def arrange(files: list[tuple[str, Path]], source: Path, merge_classes: bool) ->
     groups_file = next((path for name, path in wanted if name == GROUPS_FILE), None)
     beside = [name for name, _ in wanted if "/" not in name and name != GROUPS_FILE]
     inside = [(name, path) for name, path in wanted if "/" in name]
-    spelling = _spellings([name.split("/")[0] for name, _ in inside], merge_classes)
+    classes = {name.split("/")[0] for name, _ in inside}
+    if classes and {c.casefold() for c in classes} <= _SPLITS and all(n.count("/") > 1 for n, _ in inside):
+        raise CoordinatorError("intake.split_folders", path=source.name, folders=", ".join(sorted(classes)))
+    for folder in sorted(classes):
+        if not folder.strip() or len(folder) > MAX_LABEL:
+            raise CoordinatorError("intake.bad_class", name=shown(folder), limit=MAX_LABEL)
+    spelling = _spellings(classes, merge_classes)
+    if len(set(spelling.values())) < 2:
+        raise CoordinatorError("intake.no_classes", path=source.name, found=len(set(spelling.values())))
     members = [Member(name, spelling[name.split("/")[0]], path) for name, path in inside]
-    classes = {m.label for m in members}
-    if len(classes) < 2:
-        raise CoordinatorError("intake.no_classes", path=source.name, found=len(classes))
-    return TrainingSet(members, beside, ignored, groups_file, wrapper)
+    below = {f.removeprefix(wrapper).split("/")[0] for f in folders if f.startswith(wrapper) and not is_ignored(f)}
+    alike = {_key(c) for c in classes}
+    empty = tuple(sorted(f for f in below - {""} if _key(f) not in alike))
+    return TrainingSet(members, beside, ignored, groups_file, wrapper, empty)
 
 
-def _spellings(folders: list[str], merge: bool) -> dict[str, str]:
+def _key(folder: str) -> str:
+    """Equal for names that a reader takes for the same."""
+    folded = unicodedata.normalize("NFC", folder).strip().casefold()
+    return unicodedata.normalize("NFC", folded)
+
+
+def _spellings(folders: Iterable[str], merge: bool) -> dict[str, str]:
     """Class folder as written -> label; folders that are equal to a reader are merged only on request."""
     by_key: dict[str, list[str]] = {}
     for folder in sorted(set(folders)):
-        by_key.setdefault(unicodedata.normalize("NFC", folder).strip().casefold(), []).append(folder)
+        by_key.setdefault(_key(folder), []).append(folder)
     for alike in by_key.values():
         if len(alike) > 1 and not merge:
             raise CoordinatorError("intake.classes_alike", names=", ".join(alike))

@@ -77,7 +77,22 @@ class Plot:
     instead: Table | None = None
 
 
-Block = Paragraph | Alert | Bullets | Facts | Table | Plot
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small picture as JPEG; None where it is not there any more."""
+
+    jpeg: bytes | None
+    caption: Cell
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Small pictures side by side; where there are no pictures, their captions."""
+
+    pictures: tuple[Thumbnail, ...]
+
+
+Block = Paragraph | Alert | Bullets | Facts | Table | Plot | Gallery
 
 
 @dataclass(frozen=True)

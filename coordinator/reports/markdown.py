@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import re
 
-from coordinator.reports.document import Alert, Block, Bullets, Cell, Document, Facts, Paragraph, Plot, Table, text
+from coordinator.reports.document import (
+    Alert,
+    Block,
+    Bullets,
+    Cell,
+    Document,
+    Facts,
+    Gallery,
+    Paragraph,
+    Plot,
+    Table,
+    text,
+)
 from protocols.errors import Language
 from protocols.notice import NOTICE
 
@@ -45,5 +57,7 @@ def _block(block: Block, language: Language) -> list[str]:
         case Table(headings, rows):
             line = [f"| {' | '.join(shown(c) for c in row)} |" for row in (headings, *rows)]
             return [line[0], f"|{'---|' * len(headings)}", *line[1:], ""]
+        case Gallery(pictures):
+            return [*(f"* {shown(picture.caption)}" for picture in pictures), ""]
         case Plot(_, caption, instead):
             return [] if instead is None else [shown(caption), "", *_block(instead, language)]

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from html import escape
 from itertools import groupby
 
-from coordinator.reports.document import Alert, Block, Bullets, Cell, Document, Facts, Paragraph, Plot, Table, text
+from coordinator.reports.document import (
+    Alert,
+    Block,
+    Bullets,
+    Cell,
+    Document,
+    Facts,
+    Gallery,
+    Paragraph,
+    Plot,
+    Table,
+    text,
+)
 from protocols.errors import Language
 from protocols.notice import NOTICE
 
@@ -30,6 +43,8 @@ dt { color: #444; } dd { margin: 0; overflow-wrap: anywhere; }
 figure { margin: 0; } figcaption { font-size: .9rem; color: #333; max-width: 30rem; }
 svg { display: block; width: 100%; max-width: 30rem; height: auto; }
 svg * { stroke-linejoin: round; stroke-linecap: butt; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .8rem; margin: .8rem 0; }
+.gallery img { display: block; max-width: 100%; height: auto; background: #eee; } .gallery figcaption { overflow-wrap: anywhere; }
 footer { margin-top: 2rem; border-top: 1px solid #bbb; font-size: .85rem; color: #444; }
 @media (max-width: 36rem) { body { padding: .6rem; } dl { grid-template-columns: 1fr; gap: 0; } dd { margin: 0 0 .5rem 0; }
   td, th { padding: .25rem .4rem; font-size: .9rem; } }
@@ -47,7 +62,7 @@ def render(document: Document, language: Language) -> str:
     notice = "".join(f'<p lang="{_LANGUAGE[x]}">{escape(NOTICE[x])}</p>' for x in ("en", "zh"))
     parts = [
         f'<!doctype html>\n<html lang="{_LANGUAGE[language]}"><head><meta charset="utf-8">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>{_STYLE}</style></head><body>\n"
         f'<div class="notice" role="note">{notice}</div>\n<h1>{title}</h1>\n',
@@ -88,5 +103,13 @@ def _block(block: Block, language: Language) -> str:
             return (
                 f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody>\n</table></div>\n'
             )
+        case Gallery(pictures):
+            figures = []
+            for picture in pictures:
+                caption = shown(picture.caption)
+                source = b64encode(picture.jpeg).decode() if picture.jpeg else ""
+                image = f'<img alt="{caption}" src="data:image/jpeg;base64,{source}">' if source else ""
+                figures.append(f"<figure>{image}<figcaption>{caption}</figcaption></figure>\n")
+            return f'<div class="gallery">\n{"".join(figures)}</div>\n'
         case Plot(draw, caption, _):
             return f"<figure>{draw(language)}<figcaption>{shown(caption)}</figcaption></figure>\n"

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
@@ -38,6 +39,36 @@ samples = Table(
     Column("group", String(200), nullable=False),
     Column("file", String(1000), nullable=False),
     UniqueConstraint("dataset", "sha256"),
+)
+
+# What an image's file was like before it was re-encoded; a model must not learn its class from these.
+sample_facts = Table(
+    "sample_facts",
+    metadata,
+    Column("dataset", Integer, primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("perceptual", String(64), nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("format", String(20), nullable=False),
+    Column("border", JSON, nullable=False),  # mean RGB of the outermost pixels
+    Column("original", String(64), nullable=False, default=""),  # de-identified, where the uploader asked to keep it
+    Column("turn", Integer, nullable=False, default=1),  # EXIF orientation of that original
+    ForeignKeyConstraint(["dataset", "sha256"], ["samples.dataset", "samples.sha256"], ondelete="CASCADE"),
+)
+
+# Images that a person has to look at before they are part of a data set.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("dataset", ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("label", String(120), nullable=False),
+    Column("group", String(200), nullable=False),
+    Column("file", String(1000), nullable=False),
+    Column("doubt", String(40), nullable=False),
+    Column("created", String(40), nullable=False),
+    Column("facts", JSON, nullable=False),  # the row of sample_facts that it will have
 )
 
 labels = Table(

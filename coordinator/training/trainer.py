@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from coordinator.engine import Engine
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
-from coordinator.intake.datasets import Sample
+from coordinator.intake import shortcuts
+from coordinator.intake.samples import Sample
 from coordinator.store.blobs import FolderBlobs
 from coordinator.store.described import described
 from coordinator.training import convert, folds, golden, metrics, novelty, oof, parity, selection, views
@@ -135,6 +136,7 @@ class Trainer:
             "features_computed": extraction.computed,
             "features_cached": len(plan.samples) - extraction.computed,
             "views": len(data.source),
+            "shortcuts": [a.document() for a in shortcuts.audit(plan.samples) if a.found],
             "out_of_fold": oof.keep(
                 FolderBlobs(self._home.out_of_fold),
                 [s.sha256 for s in plan.samples],
@@ -267,7 +269,10 @@ def check_samples(samples: list[Sample], repeats: int) -> None:
     Raises:
         CoordinatorError: ``train.too_few_images`` or ``train.too_few_groups``.
     """
-    for label, count in sorted(Counter(s.label for s in samples).items()):
+    counts = Counter(s.label for s in samples)
+    if not counts:  # all of its images still wait for a person's look
+        raise CoordinatorError("train.too_few_images", label="…", count=0, least=LEAST_IMAGES)
+    for label, count in sorted(counts.items()):
         if count < LEAST_IMAGES:
             raise CoordinatorError("train.too_few_images", label=label, count=count, least=LEAST_IMAGES)
     _, labels = np.unique([s.label for s in samples], return_inverse=True)

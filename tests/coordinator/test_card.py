@@ -13,6 +13,7 @@ import pytest
 
 from coordinator.bootstrap import initialise, open_coordinator
 from coordinator.config import Config
+from coordinator.intake.shortcuts import Audit
 from coordinator.releases.cards import thresholds
 from coordinator.releases.cards.bundle import metadata
 from coordinator.releases.cards.content import card
@@ -68,6 +69,12 @@ def titles(document: Document) -> list[str]:
 
 def alerts(document: Document) -> str:
     return " ".join(w.en for w in words(document.alerts))
+
+
+def test_what_tells_the_class_without_looking_stands_in_the_card() -> None:
+    found = Audit("size", metrics.Interval(0.8, 0.7, 0.9), 0.5, 0.005, ())
+    assert "told from the size alone: balanced accuracy 0.80" in alerts(card(replace(facts(), shortcuts=(found,))))
+    assert "told from" not in alerts(card(facts()))
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

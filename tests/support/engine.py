@@ -14,3 +14,12 @@ class InlineEngine:
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         yield from map(function, items)
+
+    def map_guarded(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        lost: Callable[[Item], Result],
+        limit_bytes: int,
+    ) -> Iterator[Result]:
+        yield from map(function, items)

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from coordinator.intake.datasets import FEW_IMAGES, IMBALANCE
+from coordinator.intake.cleaning import FEW_IMAGES, IMBALANCE
+from coordinator.intake.shortcuts import sentence
 from coordinator.releases.cards import texts, thresholds
 from coordinator.releases.cards.facts import CardFacts, Version, headline
 from coordinator.reports import sections
@@ -98,6 +99,7 @@ def _alerts(facts: CardFacts, figures: Figures | None) -> tuple[Alert, ...]:
         rows = zip(manifest.labels, figures.per_class, strict=True)
         if scarce := [label.label for label, row in rows if row.groups < FEW_GROUPS]:
             found.append(Alert(texts.few_groups(scarce, FEW_GROUPS)))
+    found += [Alert(Words(text.en, text.zh)) for text in map(sentence, facts.shortcuts)]
     if unmapped := _unmapped(manifest):
         found.append(Alert(texts.unmapped(unmapped, manifest.unmapped_reason)))
     return tuple(found)

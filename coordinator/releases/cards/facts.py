@@ -7,6 +7,7 @@ from typing import Any
 
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
+from coordinator.intake.shortcuts import Audit, from_document
 from coordinator.releases.lifecycle import Releases
 from coordinator.releases.models import Models
 from coordinator.store.blobs import FolderBlobs
@@ -41,6 +42,7 @@ class CardFacts:
         release: its release with gates and approvals; None: never proposed.
         versions: this one and all earlier ones, newest first.
         out_of_fold: what cross-validation answered; None where it was not kept.
+        shortcuts: by what else than the picture the training data's classes can be told.
     """
 
     manifest: ReleaseManifest
@@ -50,6 +52,7 @@ class CardFacts:
     release: dict[str, Any] | None
     versions: tuple[Version, ...]
     out_of_fold: OutOfFold | None
+    shortcuts: tuple[Audit, ...] = ()
 
 
 async def gather(name: str, models: Models, releases: Releases, home: Home, maker: str) -> CardFacts:
@@ -63,6 +66,7 @@ async def gather(name: str, models: Models, releases: Releases, home: Home, make
     release = await _release(releases, manifest.name)
     if release is not None:
         manifest = models.read_manifest(release["manifest"])
+    trained = await _trained(manifest, training, models)
     versions = [
         await _version(f"{row['model']}@{row['version']}", models, releases)
         for row in await models.list()
@@ -70,12 +74,13 @@ async def gather(name: str, models: Models, releases: Releases, home: Home, make
     ]
     return CardFacts(
         manifest,
-        await _trained(manifest, training, models),
+        trained,
         training,
         maker,
         release,
         tuple(sorted(versions, key=lambda v: -v.number)),
         oof.load(FolderBlobs(home.out_of_fold), training.get("out_of_fold")),
+        tuple(map(from_document, (await models.show(trained.name)).get("shortcuts", ()))),
     )
 
 

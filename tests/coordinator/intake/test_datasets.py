@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from coordinator.bootstrap import Coordinator, initialise, open_coordinator
-from coordinator.config import Config
+from coordinator.bootstrap import Coordinator
 from coordinator.errors import CoordinatorError
-from coordinator.intake.datasets import Datasets, ImportOptions
+from coordinator.home import Home
+from coordinator.intake.datasets import ImportOptions
+from coordinator.intake.spool import open_spool
 from coordinator.store.blobs import FolderBlobs
 from coordinator.training import oof
 from disease_kb.seeding import open_or_build
-from tests.support.engine import InlineEngine
+from tests.support.intake import NOW, add, opened
 from tests.support.pictures import noise, write_set
-
-NOW = datetime(2026, 1, 2, tzinfo=UTC)
-
-
-@pytest.fixture
-async def coordinator(tmp_path: Path) -> AsyncIterator[Coordinator]:
-    await initialise(tmp_path / "home", Config("Test", 1))
-    async with open_coordinator(tmp_path / "home") as opened:
-        yield opened
-
-
-async def add(coordinator: Coordinator, source: Path, **options: object) -> dict:
-    datasets = Datasets(coordinator.database, coordinator.home, InlineEngine())
-    chosen = ImportOptions(**{"disease": "malaria", "name": "malaria", **options})  # type: ignore[arg-type]
-    async with await open_or_build(coordinator.home.root) as knowledge:
-        return await datasets.add(source, chosen, knowledge, NOW, lambda done, total: None)
 
 
 async def test_import_reports_and_maps_classes(coordinator: Coordinator, tmp_path: Path) -> None:
@@ -54,7 +39,7 @@ async def test_second_import_adds_only_what_is_new(coordinator: Coordinator, tmp
     await add(coordinator, write_set(tmp_path / "set", 6))
     report = await add(coordinator, write_set(tmp_path / "set", 8))
     assert report["already_present"] == 12
-    shown = await Datasets(coordinator.database, coordinator.home, InlineEngine()).show("malaria")
+    shown = await opened(coordinator).show("malaria")
     assert shown["images"] == 16
 
 
@@ -74,8 +59,8 @@ async def test_bad_files_are_rejected_one_by_one(coordinator: Coordinator, tmp_p
     (folder / "groups.csv").unlink()
     report = await add(coordinator, folder)
     assert {r["file"].split("/")[1]: r["code"] for r in report["rejected"]} == {
-        "text.png": "image.unreadable",
-        "empty.jpg": "image.unreadable",
+        "text.png": "image.other_content",
+        "empty.jpg": "image.other_content",
         "cut.png": "image.unreadable",
         "black.png": "image.blank",
         "mask.png": "image.mask",
@@ -103,7 +88,7 @@ async def test_duplicates_conflicts_and_near_duplicates(coordinator: Coordinator
     assert report["exact_duplicates"] == [["uninfected/0.png", "uninfected/copy.png"]]
     assert report["label_conflicts"] == [["parasitized/both.png", "uninfected/both.png"]]
     assert report["near_duplicates"] == [["uninfected/3.png", "uninfected/near.jpg"]]
-    samples = await Datasets(coordinator.database, coordinator.home, InlineEngine()).samples("malaria")
+    samples = await opened(coordinator).samples("malaria")
     by_file = {s.file: s for s in samples}
     assert by_file["uninfected/3.png"].group == by_file["uninfected/near.jpg"].group
     assert "uninfected/both.png" not in by_file
@@ -117,8 +102,8 @@ async def test_kept_copies_hold_no_metadata(coordinator: Coordinator, tmp_path: 
     exif[0x0112] = 6
     noise(5, 90).save(folder / "uninfected" / "named.jpg", exif=exif, comment=b"Ward 7")
     await add(coordinator, folder)
-    samples = await Datasets(coordinator.database, coordinator.home, InlineEngine()).samples("malaria")
-    kept = [Datasets(coordinator.database, coordinator.home, InlineEngine()).image_path(s.sha256) for s in samples]
+    samples = await opened(coordinator).samples("malaria")
+    kept = [opened(coordinator).image_path(s.sha256) for s in samples]
     for path in kept:
         data = path.read_bytes()
         assert b"Zhang" not in data and b"Ward 7" not in data
@@ -141,7 +126,7 @@ async def test_refused_import_leaves_nothing(
     with pytest.raises(CoordinatorError) as caught:
         await add(coordinator, write_set(tmp_path / "set", 4), **options)
     assert caught.value.code == code
-    assert await Datasets(coordinator.database, coordinator.home, InlineEngine()).all() == []
+    assert await opened(coordinator).all() == []
     assert not list(coordinator.home.base.glob("import-*"))
     assert not list(coordinator.home.images.rglob("*")), "no patient's image stays behind"
 
@@ -161,7 +146,7 @@ async def test_other_disease_and_other_classes_are_refused(coordinator: Coordina
 
 async def test_removing_a_group_takes_its_images(coordinator: Coordinator, tmp_path: Path) -> None:
     await add(coordinator, write_set(tmp_path / "set", 6, groups=3))
-    datasets = Datasets(coordinator.database, coordinator.home, InlineEngine())
+    datasets = opened(coordinator)
     gone = [s for s in await datasets.samples("malaria") if s.group == "patient-0-1"]
     answer = await datasets.remove("malaria", "patient-0-1")
     assert answer["removed"] == len(gone) == 4
@@ -177,7 +162,7 @@ async def test_what_cross_validation_said_of_removed_images_goes_with_them(
     await add(coordinator, write_set(tmp_path / "set", 6, groups=3))
     await add(coordinator, write_set(tmp_path / "other", 6, first_seed=50, groups=3), name="other")
     await add(coordinator, write_set(tmp_path / "again", 6, groups=3), name="again")
-    datasets = Datasets(coordinator.database, coordinator.home, InlineEngine())
+    datasets = opened(coordinator)
     blobs = FolderBlobs(coordinator.home.out_of_fold)
 
     async def keep(name: str) -> str:
@@ -198,7 +183,7 @@ async def test_what_cross_validation_said_of_removed_images_goes_with_them(
 
 async def test_labelling_by_hand(coordinator: Coordinator, tmp_path: Path) -> None:
     await add(coordinator, write_set(tmp_path / "set", 4))
-    datasets = Datasets(coordinator.database, coordinator.home, InlineEngine())
+    datasets = opened(coordinator)
     async with await open_or_build(coordinator.home.root) as knowledge:
         shown = await datasets.label("malaria", "parasitized", "pneumonia", knowledge)
         assert shown["labels"]["parasitized"] == {"entry": "pneumonia", "kind": "disease", "how": "confirmed"}
@@ -209,3 +194,50 @@ async def test_labelling_by_hand(coordinator: Coordinator, tmp_path: Path) -> No
             with pytest.raises(CoordinatorError) as caught:
                 await datasets.label("malaria", label, entry, knowledge)
             assert caught.value.code == code
+
+
+async def test_a_class_without_a_usable_image_is_refused(coordinator: Coordinator, tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", 4)
+    (folder / "gametocyte").mkdir()
+    with pytest.raises(CoordinatorError) as caught:
+        await add(coordinator, folder)
+    assert caught.value.code == "intake.class_empty" and "gametocyte" in caught.value.message()
+    (folder / "gametocyte" / "black.png").write_bytes(_png(Image.new("RGB", (64, 64))))
+    with pytest.raises(CoordinatorError) as caught:
+        await add(coordinator, folder)
+    assert caught.value.code == "intake.class_empty"
+
+
+def test_one_set_is_imported_once_at_a_time(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    with open_spool(home, "malaria", tmp_path, {"min": 16}) as spool:
+        with pytest.raises(CoordinatorError) as caught, open_spool(home, "malaria", tmp_path, {"min": 16}):
+            pass
+        assert caught.value.code == "intake.running" and spool.unpacked.is_dir()
+        with open_spool(home, "other", tmp_path, {"min": 16}):
+            pass
+    assert not list(home.base.glob("import-*"))
+
+
+async def test_cancelling_ends_the_checks_and_leaves_nothing(coordinator: Coordinator, tmp_path: Path) -> None:
+    folder, seen, started = write_set(tmp_path / "set", 30), [], threading.Event()
+
+    def note(done: int, total: int) -> None:
+        seen.append(done)
+        if done == 3:
+            started.set()
+
+    async def start() -> None:
+        chosen = ImportOptions("malaria", "malaria")
+        async with await open_or_build(coordinator.home.root) as knowledge:
+            await opened(coordinator).add(folder, chosen, knowledge, NOW, note)
+
+    task = asyncio.ensure_future(start())
+    await asyncio.to_thread(started.wait, 20)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    stopped = len(seen)
+    assert stopped < 60 and not list(coordinator.home.base.glob("import-*"))
+    await asyncio.sleep(0.1)
+    assert len(seen) == stopped and await opened(coordinator).all() == []

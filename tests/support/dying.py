@@ -1,0 +1,29 @@
+"""What a stranger's file can do to the process that decodes it; importable, so that workers can run it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+
+def behave(item: str) -> str:
+    match item:
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "abort":
+            os.abort()
+        case "hang":
+            time.sleep(60)
+        case "eat":
+            try:
+                return f"got {len(bytearray(400_000_000))}"
+            except MemoryError:
+                return "no memory"
+        case "raise":
+            raise KeyError(item)
+    return item.upper()
+
+
+def lost(item: str) -> str:
+    return f"lost {item}"
