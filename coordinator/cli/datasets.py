@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from coordinator.bootstrap import open_coordinator, utc_now
+from coordinator.cli import uploads
+from coordinator.cli.reporting import print_report
 from coordinator.errors import CoordinatorError
 from coordinator.intake.datasets import Datasets, ImportOptions
 from disease_kb.seeding import open_or_build
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Training images · 训练图像")
     app.add_typer(group, name="dataset")
     command(group, "import")(import_)
+    command(group, "upload")(uploads.dataset)
     command(group, "list")(list_)
     for function in (show, report, label, remove):
         command(group)(function)
@@ -60,38 +62,7 @@ async def import_(
     async with _services(console) as (datasets, knowledge):
         with console.progress("Checking images", "检查图像", None) as advance:
             document = await datasets.add(path, options, knowledge, utc_now(), lambda done, total: advance(done, total))
-    console.answer(document, lambda: _print_report(console, document))
-
-
-def _print_report(console: Console, document: dict[str, Any]) -> None:
-    console.line(
-        f"Data set {document['dataset']}: {document['accepted']} images accepted, "
-        f"{len(document['rejected'])} rejected, {document['groups']} groups, "
-        f"{document['already_present']} there before.",
-        f"数据集 {document['dataset']}：接受 {document['accepted']} 张，拒绝 {len(document['rejected'])} 张，"
-        f"分组 {document['groups']} 个，已有 {document['already_present']} 张。",
-    )
-    rows = []
-    for label, count in document["classes"].items():
-        mapped = document["labels"].get(label, {})
-        rows.append([label, count, mapped.get("entry") or "—", mapped.get("how", "")])
-    console.table([console.t("class", "类别"), console.t("images", "图像"), console.t("entry", "知识库条目"), ""], rows)
-    for rejected in document["rejected"][:20]:
-        reason = rejected["reason_zh"] if console.language == "zh" else rejected["reason"]
-        console.line(f"  {rejected['file']}: {reason}", f"  {rejected['file']}：{reason}")
-    if len(document["rejected"]) > 20:
-        more = len(document["rejected"]) - 20
-        console.line(f"  … and {more} more (dataset report)", f"  ……另有 {more} 个（dataset report）")
-    for warning in document["warnings"]:
-        console.line(f"! {warning['text']}", f"! {warning.get('text_zh', warning['text'])}")
-    for label, mapped in document["labels"].items():
-        if mapped["entry"] is None and mapped["kind"] != "normal":
-            hint = (
-                f"medmesh-coordinator dataset label {document['dataset']} {shlex.quote(label)} --entry ID|normal|other"
-            )
-            console.line(
-                f"Class {label} has no page in the knowledge base yet: {hint}", f"类别 {label} 尚无知识库条目：{hint}"
-            )
+    console.answer(document, lambda: print_report(console, document))
 
 
 async def list_(console: Console) -> None:
@@ -151,7 +122,7 @@ async def report(console: Console, dataset: Annotated[str, typer.Argument(help="
     def human() -> None:
         for row in document["imports"]:
             console.line(f"— {row['imported']}", f"— {row['imported']}")
-            _print_report(console, {"labels": {}, "already_present": row.get("already_present", 0), **row})
+            print_report(console, {"labels": {}, "already_present": row.get("already_present", 0), **row})
 
     console.answer(document, human)
 

@@ -45,7 +45,7 @@ class Database:
         """One transaction that may write.
 
         Raises:
-            CoordinatorError: ``storage.busy`` where another program holds the database too long.
+            CoordinatorError: ``storage.busy`` where another program holds the database too long, ``storage.full``.
         """
         with _telling_busy():
             async with self._engine.begin() as connection:
@@ -68,6 +68,8 @@ def _telling_busy() -> Iterator[None]:
     except OperationalError as error:
         if "locked" in str(error.orig):
             raise CoordinatorError("storage.busy") from error
+        if "is full" in str(error.orig):
+            raise CoordinatorError("storage.full", path="the database") from error
         raise
 
 
