@@ -136,11 +136,15 @@ class _Told:
         self.progress: tuple[str, int, int] = ("", 0, 0)
 
     async def read(self, process: Process) -> None:
+        """Read until the process ends; what is no progress is thrown away, so that it never waits for us."""
         assert process.stdout is not None
-        while line := await process.stdout.readline():
-            match json.loads(line):
-                case [str(part), int(done), int(total)]:
-                    self.progress = (part, done, total)
+        while not process.stdout.at_eof():
+            try:
+                match json.loads(await process.stdout.readline()):
+                    case [str(part), int(done), int(total)]:
+                        self.progress = (part, done, total)
+            except ValueError:  # no JSON, or a line without end
+                continue
 
 
 async def _end(process: Process) -> None:

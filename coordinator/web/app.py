@@ -196,4 +196,7 @@ def make_app(services: Services) -> Starlette:
         *services.more,
     ]  # fmt: skip
     document = openapi(rows, "MedMesh coordinator", version("medmesh"))
-    return Starlette(routes=routes(rows, services.check_token), exception_handlers={HTTPException: http_refusal})
+    app = Starlette(routes=routes(rows, services.check_token), exception_handlers={HTTPException: http_refusal})
+    app.router.redirect_slashes = False  # a redirect would repeat whatever host name the sender gave
+    app.state.operations = rows
+    return app
