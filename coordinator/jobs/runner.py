@@ -143,7 +143,7 @@ class _Told:
                 match json.loads(await process.stdout.readline()):
                     case [str(part), int(done), int(total)]:
                         self.progress = (part, done, total)
-            except ValueError:  # no JSON, or a line without end
+            except (ValueError, RecursionError):  # no JSON, or a line without end
                 continue
 
 

@@ -41,31 +41,29 @@ def _object(required: dict[str, Schema], optional: dict[str, Schema] | None = No
     return {**found, "additionalProperties": False} if closed else found
 
 
-_DECLARATION = _object(
+_WHOLE: dict[str, Schema] = {
+    "size": {"type": "integer", "minimum": 1, "maximum": MOST_BYTES},
+    "sha256": _SHA256,
+    "part_bytes": {"type": "integer", "minimum": LEAST_PART_BYTES, "maximum": MOST_PART_BYTES},
+}
+_DATASET = _object(
+    {"disease": _SLUG, "name": _SLUG},
     {
-        "kind": {"enum": ["dataset", "model"]},
-        "size": {"type": "integer", "minimum": 1, "maximum": MOST_BYTES},
-        "sha256": _SHA256,
-        "part_bytes": {"type": "integer", "minimum": LEAST_PART_BYTES, "maximum": MOST_PART_BYTES},
-    },
-    {
-        "dataset": _object(
-            {"disease": _SLUG, "name": _SLUG},
-            {
-                "merge_classes": {"type": "boolean"},
-                "first_frame": {"type": "boolean"},
-                "min_edge_px": {"type": "integer", "minimum": MIN_EDGE_PX, "maximum": 10_000},
-                "groups_csv": {"type": ["string", "null"], "contentEncoding": "base64"},
-                "train": {"enum": [*declaration.EFFORTS, None]},
-            },
-            closed=True,
-        ),
-        "model": _object(
-            {"format": {"enum": list(declaration.MODEL_FORMATS)}, "description": {"type": "object"}}, closed=True
-        ),
+        "merge_classes": {"type": "boolean"},
+        "first_frame": {"type": "boolean"},
+        "min_edge_px": {"type": "integer", "minimum": MIN_EDGE_PX, "maximum": 10_000},
+        "groups_csv": {"type": ["string", "null"], "contentEncoding": "base64"},
+        "train": {"enum": [*declaration.EFFORTS, None]},
     },
     closed=True,
 )
+_MODEL = _object({"format": {"enum": list(declaration.MODEL_FORMATS)}, "description": {"type": "object"}}, closed=True)
+_DECLARATION: Schema = {
+    "oneOf": [
+        _object({"kind": {"const": "dataset"}, **_WHOLE, "dataset": _DATASET}, closed=True),
+        _object({"kind": {"const": "model"}, **_WHOLE, "model": _MODEL}, closed=True),
+    ]
+}
 _STATE = _object(
     {
         "upload": {"type": "string"},
