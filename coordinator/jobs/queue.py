@@ -15,7 +15,7 @@ from coordinator.store.database import Database
 from coordinator.store.tables import jobs
 from protocols.errors import MedMeshError
 
-LEASE: Final = timedelta(seconds=30)
+LEASE: Final = timedelta(seconds=20)
 ENDED: Final = ("done", "failed", "cancelled")
 _KEPT_JOBS: Final = 200  # in a list
 
