@@ -25,4 +25,8 @@ def remote(console: Console, to: str, token: str | None) -> Remote:
     """
     if token is None:
         raise CoordinatorError("usage", problem="--to needs --token, or $MEDMESH_TOKEN")
-    return Remote(to, Token.decode(token), console.language)
+
+    def interrupted() -> None:
+        console.say("The line is interrupted; trying again.", "线路中断，正在重试。")
+
+    return Remote(to, Token.decode(token), console.language, interrupted)

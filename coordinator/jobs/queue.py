@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.errors import CoordinatorError
@@ -17,7 +17,8 @@ from protocols.errors import MedMeshError
 
 LEASE: Final = timedelta(seconds=20)
 ENDED: Final = ("done", "failed", "cancelled")
-_KEPT_JOBS: Final = 200  # in a list
+_KEPT: Final = timedelta(days=180)
+_LISTED: Final = 200
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,9 @@ class Queue:
                     "done": 0,
                     "total": 0,
                 }
-                await connection.execute(update(jobs).where(jobs.c.id == row.id).values(**values))
-                return Job(row.id, _request(row), row.attempts + 1)
+                as_seen = (jobs.c.id == row.id) & (jobs.c.state == row.state) & (jobs.c.attempts == row.attempts)
+                if (await connection.execute(update(jobs).where(as_seen).values(**values))).rowcount:
+                    return Job(row.id, _request(row), row.attempts + 1)
         return None
 
     async def waiting(self, now: datetime) -> bool:
@@ -198,6 +200,12 @@ class Queue:
             await connection.execute(update(jobs).where(jobs.c.id == job).values(**values))
         return await self.show(job)
 
+    async def forget(self, now: datetime) -> None:
+        """Delete jobs that ended long ago, with their results."""
+        old = (now - _KEPT).isoformat(timespec="seconds")
+        async with self._database.begin() as connection:
+            await connection.execute(delete(jobs).where(jobs.c.state.in_(ENDED), jobs.c.ended < old))
+
     async def show(self, job: str, owner: str | None = None) -> dict[str, Any]:
         """One job with its result or error.
 
@@ -212,7 +220,7 @@ class Queue:
 
     async def list(self, owner: str | None = None) -> list[dict[str, Any]]:
         """The newest jobs first, without results."""
-        query = select(jobs).order_by(jobs.c.number.desc()).limit(_KEPT_JOBS)
+        query = select(jobs).order_by(jobs.c.number.desc()).limit(_LISTED)
         if owner is not None:
             query = query.where(jobs.c.owner == owner)
         async with self._database.read() as connection:

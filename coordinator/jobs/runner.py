@@ -60,6 +60,7 @@ class Runner:
             try:
                 if loop.time() - swept >= _SWEEP_S:
                     await self._sweep(self._clock())
+                    await self._queue.forget(self._clock())
                     swept = loop.time()
                 await self._claim(stop)
             except Exception as error:  # a busy database or a full disk may pass; jobs must not end with the first

@@ -74,10 +74,13 @@ async def _import(coordinator: Coordinator, job: Job, path: Path, now: datetime,
         min_edge_px=options["min_edge_px"],
     )
     async with coordinator.database.begin() as connection:
-        await owners.claim(connection, chosen.name, request.owner, request.scopes)
+        await owners.claim(connection, chosen.name, request.owner, request.scopes, job.id)
     datasets = Datasets(coordinator.database, coordinator.home, coordinator.engine)
     async with await open_or_build(coordinator.home.root) as knowledge:
-        return await datasets.add(path, chosen, knowledge, now, lambda done, total: progress("images", done, total))
+        report = await datasets.add(path, chosen, knowledge, now, lambda done, total: progress("images", done, total))
+    async with coordinator.database.begin() as connection:
+        await owners.confirm(connection, chosen.name, job.id)
+    return report
 
 
 async def _train(coordinator: Coordinator, job: Job, now: datetime, progress: Progress) -> dict[str, Any]:

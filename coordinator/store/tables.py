@@ -166,12 +166,15 @@ tokens = Table(
     Column("revoked", Boolean, nullable=False, default=False),
 )
 
-# Who made a data set over the network. A row counts while the data set exists; one without a row is the keeper's own.
+# Who made a data set over the network; one without a row is the keeper's own. A job claims the name before its import, and
+# the row counts for others only when the data set that was made stands in it.
 dataset_owners = Table(
     "dataset_owners",
     metadata,
     Column("name", String(63), primary_key=True),
     Column("owner", String(80), nullable=False),
+    Column("job", String(32), nullable=False),
+    Column("dataset", ForeignKey("datasets.id", ondelete="CASCADE")),
 )
 
 uploads = Table(

@@ -52,11 +52,17 @@ class RefusedError(CoordinatorError):
 class Remote:
     """One coordinator. Calls are made one after the other over one connection."""
 
-    def __init__(self, url: str, token: Token, language: Language) -> None:
-        """Connect, and check that this is the coordinator that the token names.
+    def __init__(self, url: str, token: Token, language: Language, interrupted: Callable[[], None]) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            url: its https:// address.
+            token: names the certificate authority that must answer there.
+            language: of refusals.
+            interrupted: called when the line breaks and another try follows.
 
         Raises:
-            CoordinatorError: ``upload.unreachable`` or ``upload.wrong_coordinator``.
+            CoordinatorError: ``usage``.
         """
         parts = urllib.parse.urlsplit(url)
         try:
@@ -68,6 +74,7 @@ class Remote:
         self._url = f"https://{parts.netloc.rpartition('@')[2]}"
         self._token = token
         self._language = language
+        self._interrupted = interrupted
         self._address = (parts.hostname, port)
         self._connection: pinned.PinnedConnection | None = None
         self._context: ssl.SSLContext | None = None
@@ -77,7 +84,7 @@ class Remote:
         return dict(self.call("GET", path))
 
     def call(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Any:
-        """One request; every request of this API may be made again, so what may pass is tried again for half a minute.
+        """One request. Each may be made again, so what may pass is tried for half a minute once the coordinator was met.
 
         Raises:
             RefusedError: with the coordinator's own words.
@@ -87,8 +94,10 @@ class Remote:
             try:
                 return self._once(method, path, body, headers or {})
             except CoordinatorError as error:
-                if error.code not in _PASSING or wait_s is None:
+                if error.code not in _PASSING or wait_s is None or self._context is None:
                     raise
+                if error.code == "upload.unreachable" and wait_s == _WAITS_S[0]:
+                    self._interrupted()
                 time.sleep(wait_s)
         raise AssertionError
 

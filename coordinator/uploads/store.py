@@ -178,7 +178,7 @@ class Uploads:
         if present is None:
             if row.job is not None:
                 raise CoordinatorError("upload.unknown", upload=upload)
-            with self._one_at_a_time(upload, number, grant.owner):
+            with self._one_at_a_time(upload, number), self.streaming(grant.owner):
                 await self._write(
                     data_path(self._home, upload, row.options), number, row.part_bytes, wanted, sha256, blocks
                 )
@@ -186,19 +186,30 @@ class Uploads:
         return {"upload": upload, "part": number, "sha256": sha256}
 
     @contextmanager
-    def _one_at_a_time(self, upload: str, number: int, owner: str) -> Iterator[None]:
-        if (upload, number) in self._receiving:
-            raise CoordinatorError("upload.part_busy", part=number)
+    def streaming(self, owner: str) -> Iterator[None]:
+        """A body that an owner is sending: only so many at once, since each takes memory and a connection.
+
+        Raises:
+            CoordinatorError: ``upload.busy``.
+        """
         if self._streams[owner] >= self._limits.owner_streams:
             raise CoordinatorError("upload.busy", limit=self._limits.owner_streams)
-        self._receiving.add((upload, number))
         self._streams[owner] += 1
         try:
             yield
         finally:
-            self._receiving.discard((upload, number))
             self._streams[owner] -= 1
             self._streams += Counter()  # drops what is zero
+
+    @contextmanager
+    def _one_at_a_time(self, upload: str, number: int) -> Iterator[None]:
+        if (upload, number) in self._receiving:
+            raise CoordinatorError("upload.part_busy", part=number)
+        self._receiving.add((upload, number))
+        try:
+            yield
+        finally:
+            self._receiving.discard((upload, number))
 
     async def _write(
         self, path: Path, number: int, part_bytes: int, wanted: int, sha256: str, blocks: AsyncIterator[bytes]

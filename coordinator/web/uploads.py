@@ -107,7 +107,8 @@ def operations(
 
     async def create(request: Request, grant: Grant) -> Response:
         need_type(request, JSON)
-        declared = declaration.read(await read_json(request, MAX_DECLARATION_BYTES, "upload.malformed"))
+        with uploads.streaming(grant.owner):
+            declared = declaration.read(await read_json(request, MAX_DECLARATION_BYTES, "upload.malformed"))
         _need(grant, access.DATASET_UPLOAD if declared.kind == "dataset" else access.MODEL_UPLOAD)
         if declared.options.get("train"):
             _need(grant, access.TRAIN)

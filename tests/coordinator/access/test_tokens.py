@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from coordinator.access import owners
 from coordinator.errors import CoordinatorError
-from coordinator.store.tables import datasets, tokens
+from coordinator.store.tables import tokens
 from protocols import access
 from protocols.access import Failures, Token
 from protocols.errors import MedMeshError
@@ -69,19 +68,3 @@ async def test_unknown_tokens_of_ever_new_names_are_slowed_down_too(tmp_path: Pa
         for text in made[:-1]:
             await refused(opened, text, "token.refused")
         await refused(opened, made[-1], "token.too_many_failures")
-
-
-async def test_data_sets_belong_to_who_made_them_and_to_nobody_after_they_are_gone(tmp_path: Path) -> None:
-    async with office(tmp_path) as opened, opened.coordinator.database.begin() as connection:
-        await owners.claim(connection, "cells", "north", frozenset())
-        await owners.claim(connection, "cells", "south", frozenset())  # north's import made nothing
-        made = {"disease": "malaria", "created": "", "reports": []}
-        await connection.execute(datasets.insert().values(name="cells", **made))
-        assert await owners.check(connection, "cells", "south", frozenset())
-        with pytest.raises(CoordinatorError, match=r"dataset\.not_yours"):
-            await owners.claim(connection, "cells", "north", frozenset())
-        await owners.claim(connection, "cells", "north", frozenset({access.DATASET_ANY}))
-        assert await owners.check(connection, "cells", "south", frozenset())  # adding to it does not take it over
-        await connection.execute(datasets.insert().values(name="keepers", **made))
-        with pytest.raises(CoordinatorError, match=r"dataset\.not_yours"):
-            await owners.check(connection, "keepers", "south", frozenset())

@@ -154,3 +154,13 @@ async def test_one_owner_cannot_fill_the_queue(store: Database) -> None:
         with pytest.raises(CoordinatorError, match=r"job\.too_many"):
             await enqueue(connection, request(), NOW, most=2)
         await enqueue(connection, request(owner="south"), NOW, most=2)
+
+
+async def test_jobs_that_ended_long_ago_are_forgotten_and_waiting_ones_never(store: Database) -> None:
+    queue = Queue(store)
+    ended, waiting = [(await queue.add(request(f"set-{n}"), NOW))["job"] for n in range(2)]
+    await queue.cancel(ended, None, NOW)
+    await queue.forget(NOW + timedelta(days=179))
+    assert len(await queue.list()) == 2
+    await queue.forget(NOW + timedelta(days=181))
+    assert [j["job"] for j in await queue.list()] == [waiting]
