@@ -31,7 +31,8 @@ def register(app: typer.Typer) -> None:
 async def list_(console: Console, to: To = None, token: TokenText = None) -> None:
     """Jobs, newest first."""
     if to is not None:
-        document = remote(console, to, token).get("/v1/jobs")
+        with remote(console, to, token) as there:
+            document = there.get("/v1/jobs")
     else:
         async with open_coordinator(console.home) as coordinator:
             document = {"jobs": await coordinator.jobs.list()}
@@ -58,7 +59,8 @@ async def list_(console: Console, to: To = None, token: TokenText = None) -> Non
 async def show(console: Console, job: JobId, to: To = None, token: TokenText = None) -> None:
     """One job with its result or error."""
     if to is not None:
-        document = remote(console, to, token).get(f"/v1/jobs/{job}")
+        with remote(console, to, token) as there:
+            document = there.get(f"/v1/jobs/{job}")
     else:
         async with open_coordinator(console.home) as coordinator:
             document = _in_language(console, await coordinator.jobs.show(job))
@@ -68,7 +70,8 @@ async def show(console: Console, job: JobId, to: To = None, token: TokenText = N
 async def cancel(console: Console, job: JobId, to: To = None, token: TokenText = None) -> None:
     """Cancel a job: at once where it waits, within seconds where it runs. Nothing of it is kept."""
     if to is not None:
-        document = remote(console, to, token).call("POST", f"/v1/jobs/{job}/cancel")
+        with remote(console, to, token) as there:
+            document = there.call("POST", f"/v1/jobs/{job}/cancel")
     else:
         async with open_coordinator(console.home) as coordinator:
             document = _in_language(console, await coordinator.jobs.cancel(job, None, utc_now()))
@@ -93,7 +96,8 @@ async def train(
         raise click.BadParameter("--effort takes quick, standard or full")
     if to is not None:
         wanted = {"dataset": dataset, "effort": effort}
-        document = remote(console, to, token).send_json("POST", "/v1/trainings", wanted)
+        with remote(console, to, token) as there:
+            document = there.send_json("POST", "/v1/trainings", wanted)
     else:
         if not SLUG.fullmatch(dataset):
             raise CoordinatorError("dataset.unknown", name=dataset)

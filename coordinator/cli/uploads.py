@@ -23,6 +23,13 @@ from protocols.manifest import slugify
 Url = Annotated[str, typer.Option(help="The coordinator's https:// address")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the result; job show tells it later")]
 _KB = 1000
+_SENDING = {"pack": ("Reading (kB)", "读取（kB）"), "send": ("Sending (kB)", "发送（kB）")}
+_WAITING = {
+    "": ("Waiting", "等待"),
+    "verify": ("Checking what arrived (bytes)", "校验（字节）"),
+    "images": ("Checking images", "检查图像"),
+    "model": ("Checking the model", "检查模型"),
+}
 
 
 async def dataset(
@@ -105,29 +112,18 @@ def _upload(
     console: Console, path: Path, to: str, token: str | None, declaration: dict[str, Any], no_wait: bool
 ) -> dict[str, Any]:
     """Pack, send and wait; returns the job's result, or its id with ``--no-wait``."""
-    there = remote(console, to, token)
-    with console.steps(
-        {
-            "pack": ("Reading (kB)", "读取（kB）"),
-            "send": ("Sending (kB)", "发送（kB）"),
-        }
-    ) as show:
-        packed = packing.pack(path, lambda done: show("pack", done // _KB, None))
-        job, sent = uploading.send(
-            there, packed, declaration, lambda done, total: show("send", -(-done // _KB), -(-total // _KB))
-        )
-    if no_wait:
-        return {"job": job, "state": "queued", "sent_bytes": sent}
-    parts = {
-        "": ("Waiting", "等待"),
-        "verify": ("Checking what arrived", "校验"),
-        "images": ("Checking images", "检查图像"),
-        "model": ("Checking the model", "检查模型"),
-    }
-    with console.steps(parts) as show:
-        result = uploading.wait(
-            there, job, lambda part, done, total: show(part if part in parts else "", done, total or None)
-        )
+    with remote(console, to, token) as there:
+        with console.steps(_SENDING) as show:
+            packed = packing.pack(path, lambda done: show("pack", done // _KB, None))
+            job, sent = uploading.send(
+                there, packed, declaration, lambda done, total: show("send", -(-done // _KB), -(-total // _KB))
+            )
+        if no_wait:
+            return {"job": job, "state": "queued", "sent_bytes": sent}
+        with console.steps(_WAITING) as show:
+            result = uploading.wait(
+                there, job, lambda part, done, total: show(part if part in _WAITING else "", done, total or None)
+            )
     return {**result, "sent_bytes": sent}
 
 

@@ -50,7 +50,7 @@ class RefusedError(CoordinatorError):
 
 
 class Remote:
-    """One coordinator. Calls are made one after the other over one connection."""
+    """One coordinator. Calls are made one after the other over one connection, which ``with`` closes."""
 
     def __init__(self, url: str, token: Token, language: Language, interrupted: Callable[[], None]) -> None:
         """Nothing is sent yet.
@@ -78,6 +78,12 @@ class Remote:
         self._address = (parts.hostname, port)
         self._connection: pinned.PinnedConnection | None = None
         self._context: ssl.SSLContext | None = None
+
+    def __enter__(self) -> Remote:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def get(self, path: str) -> dict[str, Any]:
         """A JSON document."""

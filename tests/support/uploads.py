@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+import socket
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
+from hypercorn.asyncio import serve
+from hypercorn.config import Config as HttpConfig
 from starlette.applications import Starlette
 
 from coordinator.bootstrap import Coordinator, initialise, open_coordinator
@@ -24,6 +29,7 @@ from coordinator.web.uploads import operations
 from disease_kb.seeding import open_or_build
 from protocols.access import SCOPES, Grant
 
+Result = TypeVar("Result")
 PART = 64 * 1024
 LIMITS = UploadLimits(spare_bytes=0)
 
@@ -116,3 +122,40 @@ def digest(part: bytes) -> dict[str, str]:
 async def put(client: httpx.AsyncClient, upload: str, number: int, part: bytes, **more: str) -> httpx.Response:
     path = f"/v1/uploads/{upload}/parts/{number}"
     return await client.put(path, content=part, headers={**digest(part), **more})
+
+
+class Serving:
+    """The API on loopback, in a thread with a loop of its own."""
+
+    def __init__(self, home: Path, limits: UploadLimits = LIMITS, tls: bool = True) -> None:
+        self._arguments = home, limits, tls
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+
+    def __enter__(self) -> Serving:
+        self._thread.start()
+        assert self._started.wait(20)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(20)
+
+    def run(self, what: Coroutine[Any, Any, Result]) -> Result:
+        """Do something on the server's side."""
+        return asyncio.run_coroutine_threadsafe(what, self._loop).result(20)
+
+    async def _serve(self) -> None:
+        home, limits, tls = self._arguments
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        listener = socket.create_server(("127.0.0.1", 0))
+        async with office(home, limits) as self.office:
+            config = HttpConfig()
+            self.url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
+            config.bind = [f"fd://{listener.detach()}"]
+            config.loglevel = "ERROR"
+            if tls:
+                paths = self.office.coordinator.authority.issue_server(["127.0.0.1"], datetime.now(UTC))
+                config.certfile, config.keyfile = map(str, paths)
+            self._loop.call_later(0.2, self._started.set)
+            await serve(self.office.app, config, shutdown_trigger=self._stop.wait)  # type: ignore[arg-type]

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import schemathesis
-from hypercorn.asyncio import serve
-from hypercorn.config import Config as HttpConfig
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
@@ -25,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 
 from coordinator.jobs.queue import Request
 from protocols.access import SCOPES
-from tests.support.uploads import LIMITS, declaration, office
+from tests.support.uploads import Serving, declaration
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 EXAMPLES = 40
@@ -39,43 +33,21 @@ class Api:
     known: dict[str, str]  # path parameters of things that are there
 
 
-def _run(home: Path, ready: list[object], started: threading.Event, listener: socket.socket) -> None:
-    async def main() -> None:
-        stop = asyncio.Event()
-        async with office(home, LIMITS) as opened:
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with Serving(tmp_path_factory.mktemp("api"), tls=False) as served:
+
+        async def fill() -> Api:
+            opened = served.office
             token = await opened.token(*SCOPES)
             async with opened.uploader(token) as client:
                 made = await client.post("/v1/uploads", json=declaration(b"x" * 100_000))
             job = await opened.coordinator.jobs.add(
                 Request("train", "malaria", "north", frozenset(), {}), opened.clock()
             )
-            known = {"upload": made.json()["upload"], "job": job["job"], **KNOWN}
-            ready.extend([token, known, asyncio.get_running_loop(), stop])
-            started.set()
-            config = HttpConfig()
-            config.bind = [f"fd://{listener.detach()}"]
-            config.accesslog = None
-            await serve(opened.app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+            return Api(served.url, token, {"upload": made.json()["upload"], "job": job["job"], **KNOWN})
 
-    asyncio.run(main())
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """The API over plain HTTP on loopback."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    ready: list = []
-    started = threading.Event()
-    thread = threading.Thread(target=_run, args=(tmp_path_factory.mktemp("api"), ready, started, listener))
-    thread.start()
-    assert started.wait(20)
-    token, known, loop, stop = ready
-    try:
-        yield Api(f"http://127.0.0.1:{port}", token, known)
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(20)
+        yield served.run(fill())
 
 
 def test_whatever_is_sent_is_answered_as_the_document_says(api: Api) -> None:
