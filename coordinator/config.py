@@ -36,6 +36,7 @@ class Config:
     name: str  # shown to nodes
     approvals: int  # people who must approve a release
     database: str = ""  # SQLAlchemy async URL; empty: SQLite in the home
+    backbone: str = ""  # of queued trainings; empty: the one that ``train`` takes
     uploads: UploadLimits = field(default_factory=UploadLimits)
 
     def save(self, path: Path) -> None:

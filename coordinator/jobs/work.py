@@ -88,7 +88,7 @@ async def _train(coordinator: Coordinator, job: Job, now: datetime, progress: Pr
 
     if job.attempts > 1 and (found := await _trained_by(coordinator.database, job)) is not None:
         return found
-    backbone = job.request.options.get("backbone", nsfwjs.BACKBONE_ID)
+    backbone = coordinator.config.backbone or nsfwjs.BACKBONE_ID
     trained = await train_dataset(
         coordinator, job.request.subject, backbone, job.request.options["effort"], None, now, progress, {"job": job.id}
     )
