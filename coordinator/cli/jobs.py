@@ -111,7 +111,7 @@ async def train(
 
 
 def _progress(row: dict[str, Any]) -> str:
-    return f"{row['part']} {row['done']}/{row['total']}".strip() if row["total"] else ""
+    return f"{row['part']} {row['done']}/{row['total']}".strip() if row["state"] == "running" and row["total"] else ""
 
 
 def _in_language(console: Console, job: dict[str, Any]) -> dict[str, Any]:

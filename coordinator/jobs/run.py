@@ -62,11 +62,20 @@ async def _run(home: Path, job: str, runner: str, told: TextIO) -> None:
             result = await work.run(coordinator, held, model_importer(), utc_now(), progress)
             await queue.finish(job, runner, result, _then(held.request), utc_now())
         except MedMeshError as error:
-            await queue.fail(job, runner, failure(error), utc_now())
+            await queue.fail(job, runner, failure(private(error, home)), utc_now())
         except OSError as error:
-            await queue.fail(job, runner, failure(from_os_error(error)), utc_now())
+            await queue.fail(job, runner, failure(private(from_os_error(error), home)), utc_now())
         except Exception as error:
             await queue.fail(job, runner, failure(CoordinatorError("defect", fault=type(error).__name__)), utc_now())
+
+
+def private(error: MedMeshError, home: Path) -> MedMeshError:
+    """The same error without our folders: it goes to whoever sent the upload."""
+    error.details = {
+        key: Path(str(value)).name if str(value).startswith(str(home)) else value
+        for key, value in error.details.items()
+    }
+    return error
 
 
 def _then(request: Request) -> Request | None:

@@ -24,6 +24,7 @@ _TICK_S = 1.0
 _RENEW_S = LEASE.total_seconds() / 6
 _TERM_S = 5.0
 _SWEEP_S = 3600.0
+_LONGEST_PAUSE_S = 30.0
 _LINE_BYTES = 64 * 1024
 
 
@@ -54,7 +55,7 @@ class Runner:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run jobs until ``stop``; those that run then are put back and run again by whoever starts next."""
-        swept = -_SWEEP_S
+        swept, pause_s, failing = -_SWEEP_S, _TICK_S, ""
         loop = asyncio.get_running_loop()
         while not stop.is_set():
             try:
@@ -63,10 +64,13 @@ class Runner:
                     await self._queue.forget(self._clock())
                     swept = loop.time()
                 await self._claim(stop)
+                pause_s, failing = _TICK_S, ""
             except Exception as error:  # a busy database or a full disk may pass; jobs must not end with the first
-                _log.warning("the job queue cannot be read: %s", getattr(error, "code", type(error).__name__))
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                if failing != (failing := getattr(error, "code", type(error).__name__)):
+                    _log.warning("no job can be started: %s", failing)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _TICK_S)
+                await asyncio.wait_for(stop.wait(), pause_s)
         if self._tasks:
             await asyncio.wait(self._tasks)
 

@@ -15,8 +15,10 @@ import pytest
 from sqlalchemy import update
 
 from coordinator.config import UploadLimits
+from coordinator.errors import CoordinatorError
 from coordinator.jobs import runner as module
 from coordinator.jobs.queue import Queue, Request
+from coordinator.jobs.run import private
 from coordinator.jobs.runner import Runner
 from coordinator.store.tables import jobs
 from tests.support.coordinator import database
@@ -154,10 +156,12 @@ async def test_nonsense_on_stdout_harms_nothing(tmp_path: Path) -> None:
         assert (await queue.show(job))["error"]["code"] == "job.crashed"
 
 
-async def test_a_database_that_fails_for_a_while_does_not_end_the_runner(tmp_path: Path) -> None:
+async def test_a_database_that_fails_for_a_while_does_not_end_the_runner_nor_fill_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with database(tmp_path) as opened:
         queue = Queue(opened)
-        failures = [OSError("gone"), RuntimeError("odd")]
+        failures: list[Exception] = [OSError("gone"), RuntimeError("odd"), RuntimeError("odd"), RuntimeError("odd")]
 
         class Flaky(Queue):
             async def waiting(self, now: datetime) -> bool:
@@ -168,3 +172,13 @@ async def test_a_database_that_fails_for_a_while_does_not_end_the_runner(tmp_pat
         job = await add(queue)
         async with running(Flaky(opened), "pass"):
             await until(lambda: _ended(queue, job))
+    assert caplog.messages == ["no job can be started: RuntimeError", "no job can be started: OSError"]
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [("/srv/h/coordinator/uploads/ab/upload.zip", "upload.zip"), (Path("/srv/h"), "h"), ("cells/1.png", "cells/1.png")],
+)
+def test_what_an_uploader_is_told_names_none_of_our_folders(path: object, shown: str) -> None:
+    error = private(CoordinatorError("intake.not_a_dataset", path=path), Path("/srv/h"))
+    assert error.message().startswith(shown)
