@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import click
 import typer
 
 from coordinator.bootstrap import open_coordinator, utc_now
 from coordinator.cli import uploads
-from coordinator.cli.reporting import print_report
+from coordinator.cli.remote import TokenText
 from coordinator.errors import CoordinatorError
 from coordinator.intake.datasets import Datasets, ImportOptions
+from coordinator.uploads.declaration import EFFORTS, MOST_GROUPS_BYTES
 from disease_kb.seeding import open_or_build
 from disease_kb.store import KnowledgeBase
 from protocols.console import Console, command
@@ -26,7 +30,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Training images · 训练图像")
     app.add_typer(group, name="dataset")
     command(group, "import")(import_)
-    command(group, "upload")(uploads.dataset)
+    command(group)(upload)
     command(group, "list")(list_)
     for function in (show, report, label, remove):
         command(group)(function)
@@ -62,7 +66,83 @@ async def import_(
     async with _services(console) as (datasets, knowledge):
         with console.progress("Checking images", "检查图像", None) as advance:
             document = await datasets.add(path, options, knowledge, utc_now(), lambda done, total: advance(done, total))
-    console.answer(document, lambda: print_report(console, document))
+    console.answer(document, lambda: _print_report(console, document))
+
+
+def _print_report(console: Console, document: dict[str, Any]) -> None:
+    console.line(
+        f"Data set {document['dataset']}: {document['accepted']} images accepted, "
+        f"{len(document['rejected'])} rejected, {document['groups']} groups, "
+        f"{document['already_present']} there before.",
+        f"数据集 {document['dataset']}：接受 {document['accepted']} 张，拒绝 {len(document['rejected'])} 张，"
+        f"分组 {document['groups']} 个，已有 {document['already_present']} 张。",
+    )
+    rows = []
+    for label, count in document["classes"].items():
+        mapped = document["labels"].get(label, {})
+        rows.append([label, count, mapped.get("entry") or "—", mapped.get("how", "")])
+    console.table([console.t("class", "类别"), console.t("images", "图像"), console.t("entry", "知识库条目"), ""], rows)
+    for rejected in document["rejected"][:20]:
+        reason = rejected["reason_zh"] if console.language == "zh" else rejected["reason"]
+        console.line(f"  {rejected['file']}: {reason}", f"  {rejected['file']}：{reason}")
+    if len(document["rejected"]) > 20:
+        more = len(document["rejected"]) - 20
+        console.line(f"  … and {more} more (dataset report)", f"  ……另有 {more} 个（dataset report）")
+    for warning in document["warnings"]:
+        console.line(f"! {warning['text']}", f"! {warning.get('text_zh', warning['text'])}")
+    for label, mapped in document["labels"].items():
+        if mapped["entry"] is None and mapped["kind"] != "normal":
+            hint = (
+                f"medmesh-coordinator dataset label {document['dataset']} {shlex.quote(label)} --entry ID|normal|other"
+            )
+            console.line(
+                f"Class {label} has no page in the knowledge base yet: {hint}", f"类别 {label} 尚无知识库条目：{hint}"
+            )
+
+
+async def upload(
+    console: Console,
+    path: Annotated[Path, typer.Argument(help="Zip or folder with one folder for each class")],
+    to: uploads.Url,
+    disease: Annotated[str, typer.Option(help="Disease slug, for example malaria")],
+    token: TokenText = None,
+    groups: Annotated[Path | None, typer.Option(help="CSV with the columns file,group (patients)")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the data set; one of yours is added to")] = None,
+    merge_classes: Annotated[bool, typer.Option("--merge-classes", help="Treat Nevus and nevus as one class")] = False,
+    first_frame: Annotated[bool, typer.Option("--first-frame", help="Take the first frame of animations")] = False,
+    min_edge: Annotated[
+        int, typer.Option(min=MIN_EDGE_PX, max=10_000, help="Refuse images below this many pixels a side")
+    ] = MIN_EDGE_PX,
+    train: Annotated[bool, typer.Option("--train", help="Then queue a training (scope train)")] = False,
+    effort: Annotated[str, typer.Option(help="Of the training: quick, standard or full")] = "standard",
+    no_wait: uploads.NoWait = False,
+) -> None:
+    """Send training images; the coordinator checks, cleans and imports them. Prints the cleaning report.
+
+    An upload that was interrupted goes on where it was when the same command is run again.
+    """
+    if effort not in EFFORTS:
+        raise click.BadParameter("--effort takes quick, standard or full")
+    options: dict[str, Any] = {
+        "disease": disease,
+        "name": name or slugify(disease) or disease,
+        "merge_classes": merge_classes,
+        "first_frame": first_frame,
+        "min_edge_px": min_edge,
+    }
+    if groups is not None:
+        options["groups_csv"] = base64.b64encode(uploads.small_file(groups, MOST_GROUPS_BYTES)).decode()
+    if train:
+        options["train"] = effort
+    document = uploads.upload(console, path, to, token, {"kind": "dataset", "dataset": options}, no_wait)
+
+    def human() -> None:
+        _print_report(console, document)
+        if "train_job" in document:
+            queued = document["train_job"]
+            console.line(f"Training queued: job {queued}.", f"训练已排队：任务 {queued}。")
+
+    console.answer(document, (lambda: uploads.queued(console, document)) if no_wait else human)
 
 
 async def list_(console: Console) -> None:
@@ -122,7 +202,7 @@ async def report(console: Console, dataset: Annotated[str, typer.Argument(help="
     def human() -> None:
         for row in document["imports"]:
             console.line(f"— {row['imported']}", f"— {row['imported']}")
-            print_report(console, {"labels": {}, "already_present": row.get("already_present", 0), **row})
+            _print_report(console, {"labels": {}, "already_present": row.get("already_present", 0), **row})
 
     console.answer(document, human)
 

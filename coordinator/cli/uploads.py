@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from coordinator.cli.remote import TokenText, remote
-from coordinator.cli.reporting import print_report
 from coordinator.errors import CoordinatorError
 from coordinator.uploads import packing
 from coordinator.uploads import remote as uploading
-from coordinator.uploads.declaration import EFFORTS, MODEL_FORMATS, MOST_GROUPS_BYTES, MOST_LABELS_BYTES
+from coordinator.uploads.declaration import MODEL_FORMATS, MOST_LABELS_BYTES
 from protocols.console import Console
-from protocols.imaging import MIN_EDGE_PX
-from protocols.manifest import slugify
 
 Url = Annotated[str, typer.Option(help="The coordinator's https:// address")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the result; job show tells it later")]
@@ -30,51 +25,6 @@ _WAITING = {
     "images": ("Checking images", "检查图像"),
     "model": ("Checking the model", "检查模型"),
 }
-
-
-async def dataset(
-    console: Console,
-    path: Annotated[Path, typer.Argument(help="Zip or folder with one folder for each class")],
-    to: Url,
-    disease: Annotated[str, typer.Option(help="Disease slug, for example malaria")],
-    token: TokenText = None,
-    groups: Annotated[Path | None, typer.Option(help="CSV with the columns file,group (patients)")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the data set; one of yours is added to")] = None,
-    merge_classes: Annotated[bool, typer.Option("--merge-classes", help="Treat Nevus and nevus as one class")] = False,
-    first_frame: Annotated[bool, typer.Option("--first-frame", help="Take the first frame of animations")] = False,
-    min_edge: Annotated[
-        int, typer.Option(min=MIN_EDGE_PX, max=10_000, help="Refuse images below this many pixels a side")
-    ] = MIN_EDGE_PX,
-    train: Annotated[bool, typer.Option("--train", help="Then queue a training (scope train)")] = False,
-    effort: Annotated[str, typer.Option(help="Of the training: quick, standard or full")] = "standard",
-    no_wait: NoWait = False,
-) -> None:
-    """Send training images; the coordinator checks, cleans and imports them. Prints the cleaning report.
-
-    An upload that was interrupted goes on where it was when the same command is run again.
-    """
-    if effort not in EFFORTS:
-        raise click.BadParameter("--effort takes quick, standard or full")
-    options: dict[str, Any] = {
-        "disease": disease,
-        "name": name or slugify(disease) or disease,
-        "merge_classes": merge_classes,
-        "first_frame": first_frame,
-        "min_edge_px": min_edge,
-    }
-    if groups is not None:
-        options["groups_csv"] = base64.b64encode(_small(groups, MOST_GROUPS_BYTES)).decode()
-    if train:
-        options["train"] = effort
-    document = _upload(console, path, to, token, {"kind": "dataset", "dataset": options}, no_wait)
-
-    def human() -> None:
-        print_report(console, document)
-        if "train_job" in document:
-            queued = document["train_job"]
-            console.line(f"Training queued: job {queued}.", f"训练已排队：任务 {queued}。")
-
-    console.answer(document, (lambda: _queued(console, document)) if no_wait else human)
 
 
 async def model(
@@ -90,15 +40,15 @@ async def model(
     if ending not in MODEL_FORMATS:
         raise CoordinatorError("usage", problem=f"a model file ends in {', '.join('.' + e for e in MODEL_FORMATS)}")
     try:
-        description = json.loads(_small(labels, MOST_LABELS_BYTES))
+        description = json.loads(small_file(labels, MOST_LABELS_BYTES))
     except ValueError as error:
         raise CoordinatorError("usage", problem="--labels takes a JSON file") from error
     told = {"kind": "model", "model": {"format": ending, "description": description}}
-    document = _upload(console, file, to, token, told, no_wait)
-    console.answer(document, (lambda: _queued(console, document)) if no_wait else None)
+    document = upload(console, file, to, token, told, no_wait)
+    console.answer(document, (lambda: queued(console, document)) if no_wait else None)
 
 
-def _small(path: Path, most_bytes: int) -> bytes:
+def small_file(path: Path, most_bytes: int) -> bytes:
     if not path.is_file():
         raise CoordinatorError("file.not_found", path=path)
     with path.open("rb") as file:
@@ -108,7 +58,7 @@ def _small(path: Path, most_bytes: int) -> bytes:
     return data
 
 
-def _upload(
+def upload(
     console: Console, path: Path, to: str, token: str | None, declaration: dict[str, Any], no_wait: bool
 ) -> dict[str, Any]:
     """Pack, send and wait; returns the job's result, or its id with ``--no-wait``."""
@@ -127,5 +77,5 @@ def _upload(
     return {**result, "sent_bytes": sent}
 
 
-def _queued(console: Console, document: dict[str, Any]) -> None:
+def queued(console: Console, document: dict[str, Any]) -> None:
     console.line(f"Sent. Job {document['job']}.", f"已发送。任务 {document['job']}。")
