@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import shlex
+import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -134,6 +135,8 @@ async def upload(
         options["groups_csv"] = base64.b64encode(uploads.small_file(groups, MOST_GROUPS_BYTES)).decode()
     if train:
         options["train"] = effort
+    if path.is_file() and not zipfile.is_zipfile(path):  # before an hour's sending
+        raise CoordinatorError("intake.not_a_dataset", path=path)
     document = uploads.upload(console, path, to, token, {"kind": "dataset", "dataset": options}, no_wait)
 
     def human() -> None:

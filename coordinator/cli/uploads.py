@@ -64,7 +64,7 @@ def upload(
     """Pack, send and wait; returns the job's result, or its id with ``--no-wait``."""
     with remote(console, to, token) as there:
         with console.steps(_SENDING) as show:
-            packed = packing.pack(path, lambda done: show("pack", done // _KB, None))
+            packed = packing.pack(path, lambda done, total: show("pack", -(-done // _KB), -(-total // _KB)))
             job, sent = uploading.send(
                 there, packed, declaration, lambda done, total: show("send", -(-done // _KB), -(-total // _KB))
             )

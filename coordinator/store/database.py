@@ -68,8 +68,8 @@ def _telling_busy() -> Iterator[None]:
     except OperationalError as error:
         if "locked" in str(error.orig):
             raise CoordinatorError("storage.busy") from error
-        if "is full" in str(error.orig):
-            raise CoordinatorError("storage.full", path="the database") from error
+        if "disk is full" in str(error.orig):
+            raise CoordinatorError("storage.full", path="database") from error
         raise
 
 

@@ -48,17 +48,18 @@ class Packed:
             yield number, bytes(part)
 
 
-def pack(path: Path, progress: Callable[[int], None]) -> Packed:
-    """Read all of a file or folder once; ``progress`` is told the bytes so far.
+def pack(path: Path, progress: Callable[[int, int], None]) -> Packed:
+    """Read all of a file or folder once; ``progress`` is told the bytes so far, and about how many there are.
 
     Raises:
         CoordinatorError: ``file.not_found``, ``upload.empty`` or ``intake.zip.bad_entry``.
     """
     digest, size = hashlib.sha256(), 0
+    total = sum(file.stat().st_size for _, file in _files(path)) if path.is_dir() else _file_size(path)
     for block in stream(path):
         digest.update(block)
         size += len(block)
-        progress(size)
+        progress(min(size, total), total)
     if not size:
         raise CoordinatorError("upload.empty", path=path)
     return Packed(path, size, digest.hexdigest())
@@ -69,12 +70,17 @@ def stream(path: Path) -> Iterator[bytes]:
     if path.is_dir():
         yield from _zipped(path)
         return
-    try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                yield block
-    except FileNotFoundError as error:
-        raise CoordinatorError("file.not_found", path=path) from error
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            yield block
+
+
+def _file_size(path: Path) -> int:
+    if not path.exists():
+        raise CoordinatorError("file.not_found", path=path)
+    if not path.is_file():  # a pipe or device, which cannot be read twice
+        raise CoordinatorError("file.wrong_kind", path=path)
+    return path.stat().st_size
 
 
 class _Sink(io.RawIOBase):

@@ -21,11 +21,11 @@ def everything(_: int) -> bool:
 def test_the_same_folder_gives_the_same_zip_and_it_holds_what_the_folder_holds(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "set", 4)
     (folder / ".DS_Store").write_bytes(b"x")
-    first = pack(folder, lambda _: None)
+    first = pack(folder, lambda *_: None)
     copied = tmp_path / "copy"
     shutil.copytree(folder, copied)
     os.utime(copied / "groups.csv", (1, 1))
-    assert pack(copied, lambda _: None).sha256 == first.sha256
+    assert pack(copied, lambda *_: None).sha256 == first.sha256
     target = tmp_path / "sent.zip"
     target.write_bytes(b"".join(data for _, data in first.parts(1000, everything)))
     assert target.stat().st_size == first.size
@@ -41,7 +41,7 @@ def test_the_same_folder_gives_the_same_zip_and_it_holds_what_the_folder_holds(t
 def test_only_wanted_parts_come_out_each_in_its_place(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "set", 3)
     whole = b"".join(stream(folder))
-    packed = pack(folder, lambda _: None)
+    packed = pack(folder, lambda *_: None)
     parts = dict(packed.parts(777, lambda n: n % 3 == 1))
     assert parts == {n: whole[n * 777 : (n + 1) * 777] for n in range(-(-len(whole) // 777)) if n % 3 == 1}
 
@@ -51,7 +51,7 @@ def test_what_changes_while_it_is_sent_is_noticed(tmp_path: Path, kind: str) -> 
     source = write_set(tmp_path / "set", 2) if kind == "folder" else tmp_path / "a.zip"
     if kind == "file":
         source.write_bytes(b"1" * 5000)
-    packed = pack(source, lambda _: None)
+    packed = pack(source, lambda *_: None)
     (source / "groups.csv" if kind == "folder" else source).write_bytes(b"2" * 5000)
     with pytest.raises(CoordinatorError, match=r"upload\.changed"):
         list(packed.parts(1000, everything))
@@ -60,13 +60,16 @@ def test_what_changes_while_it_is_sent_is_noticed(tmp_path: Path, kind: str) -> 
 def test_links_and_emptiness_are_refused(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "set", 2)
     (folder / "parasitized" / "x.png").symlink_to("/etc/passwd")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
     for path, code in (
         (folder, "intake.zip.bad_entry"),
         (_empty(tmp_path / "empty"), "upload.empty"),
         (tmp_path / "none", "file.not_found"),
+        (pipe, "file.wrong_kind"),
     ):
         with pytest.raises(CoordinatorError) as caught:
-            pack(path, lambda _: None)
+            pack(path, lambda *_: None)
         assert caught.value.code == code
 
 

@@ -60,7 +60,7 @@ def told() -> dict[str, Any]:
 def packed(tmp_path: Path, size: int = 3 * 1024**2 + 5) -> Packed:
     path = tmp_path / "data.zip"
     path.write_bytes(os.urandom(size))
-    return pack(path, lambda _: None)
+    return pack(path, lambda *_: None)
 
 
 def test_all_is_sent_once_and_found_again(connect: Connect, told: dict[str, Any], tmp_path: Path) -> None:

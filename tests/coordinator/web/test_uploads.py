@@ -352,3 +352,15 @@ async def test_two_processes_that_take_the_same_part_end_with_one(opened: Office
         )
         assert answers[0] == answers[1]
         assert (await client.get(f"/v1/uploads/{upload}")).json()["missing"] == [[1, 3]]
+
+
+async def test_folders_that_a_crash_left_without_a_row_are_swept_when_they_are_old(opened: Office) -> None:
+    uploads = opened.coordinator.home.uploads
+    for name, age_s in (("old", 7200), ("new", 60)):
+        (uploads / name).mkdir(parents=True)
+        then = opened.clock().timestamp() - age_s
+        os.utime(uploads / name, (then, then))
+    async with uploader(opened) as client:
+        upload = (await start(client))["upload"]
+    await opened.coordinator.uploads.sweep(opened.clock())
+    assert kept(opened) == sorted([upload, "new"])
