@@ -34,6 +34,7 @@ from coordinator.store.blobs import FolderBlobs, write_atomically
 from coordinator.store.database import Database
 from coordinator.uploads.store import Uploads
 from coordinator.web.app import Services, make_app
+from coordinator.web.lines import forgiving, ignore_broken
 from coordinator.web.operations import Operation
 from coordinator.web.uploads import operations
 from disease_kb.seeding import open_or_build
@@ -152,7 +153,8 @@ async def serve(
             check_token=lambda credential, address: intake.tokens.check(credential, address, clock()),
             more=intake.rows(clock),
         )
-        app = make_app(services)
+        ignore_broken(loop)
+        app = forgiving(make_app(services))
         config = _http_config(listener, certificate, key)
         # Starlette types its application more loosely than the server does.
         http = asyncio.create_task(serve_http(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
@@ -173,7 +175,7 @@ async def serve(
         await asyncio.wait({http}, timeout=_GRACE_S)
         await jobs
         http.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError, OSError):  # of a connection that broke at the last moment
             await http
 
 

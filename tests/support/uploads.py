@@ -8,7 +8,7 @@ import hashlib
 import socket
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from coordinator.config import Config, UploadLimits
 from coordinator.store.blobs import FolderBlobs
 from coordinator.uploads.store import Uploads
 from coordinator.web.app import Services, make_app
+from coordinator.web.lines import forgiving, ignore_broken
 from coordinator.web.operations import Operation
 from coordinator.web.uploads import operations
 from disease_kb.seeding import open_or_build
@@ -158,4 +159,6 @@ class Serving:
                 paths = self.office.coordinator.authority.issue_server(["127.0.0.1"], datetime.now(UTC))
                 config.certfile, config.keyfile = map(str, paths)
             self._loop.call_later(0.2, self._started.set)
-            await serve(self.office.app, config, shutdown_trigger=self._stop.wait)  # type: ignore[arg-type]
+            ignore_broken(self._loop)
+            with suppress(OSError):  # as coordinator.web.server does
+                await serve(forgiving(self.office.app), config, shutdown_trigger=self._stop.wait)  # type: ignore[arg-type]
