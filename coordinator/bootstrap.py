@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -87,8 +88,11 @@ async def initialise(root: Path, config: Config) -> None:
 
 
 def model_importer() -> ImportModel | None:
-    """What vets and imports an uploaded model; None: this coordinator takes none."""
-    return None
+    """What vets and imports an uploaded model; None where this coordinator was installed without it."""
+    if importlib.util.find_spec("coordinator.vetting") is None:
+        return None
+    found: ImportModel = importlib.import_module("coordinator.vetting.importing").import_model
+    return found
 
 
 @asynccontextmanager

@@ -23,7 +23,9 @@ _WAITING = {
     "": ("Waiting", "等待"),
     "verify": ("Checking what arrived (bytes)", "校验（字节）"),
     "images": ("Checking images", "检查图像"),
-    "model": ("Checking the model", "检查模型"),
+    "converting": ("Converting the model", "转换模型"),
+    "checking": ("Checking the model", "检查模型"),
+    "trying": ("Trying the model in a sandbox", "在沙箱中试运行模型"),
 }
 
 
