@@ -21,6 +21,7 @@ from coordinator.store.tables import models
 from coordinator.training import nsfwjs
 from coordinator.uploads.store import data_path, groups_path
 from disease_kb.seeding import open_or_build
+from protocols import access
 
 Progress = Callable[[str, int, int], None]
 ImportModel = Callable[[Coordinator, Path, dict[str, Any], str, datetime, Progress], Awaitable[dict[str, Any]]]
@@ -44,7 +45,10 @@ async def run(
         return await _import(coordinator, job, path, now, progress)
     if import_model is None:
         raise CoordinatorError("model.import_unavailable")
-    return await import_model(coordinator, path, job.request.options["description"], job.request.owner, now, progress)
+    if (found := await _brought(coordinator.database, job)) is not None:
+        return found
+    request = job.request
+    return await import_model(coordinator, path, request.options["description"], request.owner, now, progress)
 
 
 def _verify(path: Path, options: dict[str, Any], progress: Progress) -> None:
@@ -99,3 +103,23 @@ async def _trained_by(database: Database, job: Job) -> dict[str, Any] | None:
     async with database.read() as connection:
         rows = await connection.scalars(select(models.c.training).where(models.c.dataset == job.request.subject))
         return next((dict(row) for row in rows if row.get("job") == job.id), None)
+
+
+async def _brought(database: Database, job: Job) -> dict[str, Any] | None:
+    """The version that an earlier attempt of this job made. A model that others made gets no version from a stranger.
+
+    Raises:
+        CoordinatorError: ``model.not_yours``.
+    """
+    request, name = job.request, job.request.options["description"].get("model")
+    if not isinstance(name, str):
+        return None  # the import says what is wrong with it
+    async with database.read() as connection:
+        versions = list(await connection.scalars(select(models.c.training).where(models.c.name == name)))
+    brought = [row.get("brought") or {} for row in versions]
+    if access.DATASET_ANY not in request.scopes and any(b.get("by") != request.owner for b in brought):
+        raise CoordinatorError("model.not_yours", name=name)
+    if job.attempts == 1:
+        return None
+    same = {"by": request.owner, "sha256": request.options["sha256"]}
+    return next((dict(v) for v, b in zip(versions, brought, strict=True) if same.items() <= b.items()), None)

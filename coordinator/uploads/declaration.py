@@ -57,10 +57,13 @@ class Declaration:
         told = [self.kind, self.size, self.sha256, self.part_bytes, self.options, groups]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
-    @property
-    def subject(self) -> str:
-        """What the import will write to."""
-        return str(self.options["name"]) if self.kind == "dataset" else f"model {self.sha256[:16]}"
+
+def subject(kind: str, options: dict[str, Any]) -> str:
+    """What an import writes to: jobs with the same subject run one after the other."""
+    if kind == "dataset":
+        return str(options["name"])
+    name = options["description"].get("model")
+    return f"model {name}" if isinstance(name, str) and SLUG.fullmatch(name) else "model"
 
 
 def part_size(size: int, part_bytes: int, number: int) -> int:

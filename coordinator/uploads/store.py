@@ -32,7 +32,7 @@ from coordinator.jobs import queue
 from coordinator.store.blobs import write_atomically
 from coordinator.store.database import Database
 from coordinator.store.tables import jobs, upload_parts, uploads
-from coordinator.uploads.declaration import Declaration, part_size
+from coordinator.uploads.declaration import Declaration, part_size, subject
 from protocols.access import Grant
 
 _BATCH_BYTES = 1024 * 1024
@@ -92,7 +92,7 @@ class Uploads:
                 await connection.execute(update(uploads).where(uploads.c.id == found).values(touched=_text(now)))
                 return str(found)
             if declared.kind == "dataset":
-                await owners.check(connection, declared.subject, grant.owner, grant.scopes)
+                await owners.check(connection, declared.options["name"], grant.owner, grant.scopes)
             await self._check_room(connection, declared.size, grant.owner)
             await connection.execute(
                 uploads.insert().values(
@@ -270,12 +270,12 @@ class Uploads:
             if missing:
                 raise CoordinatorError("upload.incomplete", missing=missing)
             is_dataset = row.kind == "dataset"
-            subject = row.options["name"] if is_dataset else f"model {row.sha256[:16]}"
             if is_dataset:
-                await owners.check(connection, subject, grant.owner, grant.scopes)
+                await owners.check(connection, row.options["name"], grant.owner, grant.scopes)
             options = {**row.options, "size": row.size, "sha256": row.sha256}
             kind = "import" if is_dataset else "model_import"
-            request = queue.Request(kind, subject, grant.owner, grant.scopes, options, upload)
+            wanted = subject(row.kind, row.options)
+            request = queue.Request(kind, wanted, grant.owner, grant.scopes, options, upload)
             job = await queue.enqueue(connection, request, now, self._limits.owner_jobs)
             await connection.execute(update(uploads).where(uploads.c.id == upload).values(job=job, touched=_text(now)))
         return {"upload": upload, "job": job}

@@ -111,6 +111,27 @@ async def test_a_model_goes_through_the_port(coordinator: Coordinator) -> None:
     assert seen == [(".tflite", hashlib.sha256(b"model").hexdigest(), {"labels": ["a", "b"]}, "north", NOW)]
 
 
+async def test_a_model_of_somebody_else_gets_no_version_from_a_stranger(coordinator: Coordinator) -> None:
+    async def importer(*_: object) -> dict[str, Any]:
+        return {"model": "net", "version": 2}
+
+    told = {"format": "tflite", "description": {"model": "net"}}
+    mine = arrived(coordinator, b"model", **told)
+    brought = {"by": "north", "sha256": mine.request.options["sha256"]}
+    row = {"name": "net", "version": 1, "disease": "malaria", "dataset": "", "manifest": "", "created": ""}
+    async with coordinator.database.begin() as connection:
+        await connection.execute(models.insert().values(**row, training={"brought": brought, "version": 1}))
+    assert (await do(coordinator, mine, importer))["version"] == 2
+    again = Job("j", mine.request, 2)  # its process died after it had recorded the version
+    assert (await do(coordinator, again, importer))["version"] == 1
+    with pytest.raises(CoordinatorError, match=r"model\.not_yours"):
+        await do(coordinator, arrived(coordinator, b"model", "south", **told), importer)
+    async with coordinator.database.begin() as connection:
+        await connection.execute(models.insert().values(**{**row, "version": 2}, training={"dataset": "keepers"}))
+    with pytest.raises(CoordinatorError, match=r"model\.not_yours"):
+        await do(coordinator, mine, importer)
+
+
 async def test_a_training_that_was_done_before_its_process_died_is_not_done_again(coordinator: Coordinator) -> None:
     row = {"name": "malaria", "version": 1, "disease": "malaria", "dataset": "malaria", "manifest": "", "created": ""}
     async with coordinator.database.begin() as connection:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from coordinator.errors import CoordinatorError
 from coordinator.uploads import declaration
-from coordinator.uploads.declaration import MOST_PART_BYTES, part_size, read
+from coordinator.uploads.declaration import MOST_PART_BYTES, part_size, read, subject
 from coordinator.uploads.store import ranges
 from tests.support import uploads
 
@@ -28,10 +28,11 @@ def dataset(**fields: Any) -> dict[str, Any]:
 
 def test_a_declaration_is_read_with_its_defaults() -> None:
     declared = read(GOOD)
-    assert (declared.parts, declared.subject, declared.groups_csv) == (2, "malaria", None)
+    assert (declared.parts, subject(declared.kind, declared.options), declared.groups_csv) == (2, "malaria", None)
     assert declared.options["min_edge_px"] >= 1 and declared.options["train"] is None
     model = read({**{k: v for k, v in GOOD.items() if k != "dataset"}, **MODEL})
-    assert model.options["format"] == "tflite" and model.subject.startswith("model ")
+    assert model.options["format"] == "tflite" and subject("model", model.options) == "model"
+    assert subject("model", {"description": {"model": "net"}}) == "model net"
 
 
 @pytest.mark.parametrize(
