@@ -19,6 +19,7 @@ from coordinator.jobs.queue import Job
 from coordinator.store.database import Database
 from coordinator.store.tables import models
 from coordinator.training import nsfwjs
+from coordinator.uploads.declaration import model_name
 from coordinator.uploads.store import data_path, groups_path
 from disease_kb.seeding import open_or_build
 from protocols import access
@@ -111,9 +112,9 @@ async def _brought(database: Database, job: Job) -> dict[str, Any] | None:
     Raises:
         CoordinatorError: ``model.not_yours``.
     """
-    request, name = job.request, job.request.options["description"].get("model")
-    if not isinstance(name, str):
-        return None  # the import says what is wrong with it
+    request, name = job.request, model_name(job.request.options["description"])
+    if name is None:
+        return None
     async with database.read() as connection:
         versions = list(await connection.scalars(select(models.c.training).where(models.c.name == name)))
     brought = [row.get("brought") or {} for row in versions]

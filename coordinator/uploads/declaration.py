@@ -62,8 +62,13 @@ def subject(kind: str, options: dict[str, Any]) -> str:
     """What an import writes to: jobs with the same subject run one after the other."""
     if kind == "dataset":
         return str(options["name"])
-    name = options["description"].get("model")
-    return f"model {name}" if isinstance(name, str) and SLUG.fullmatch(name) else "model"
+    return f"model {model_name(options['description']) or ''}".strip()
+
+
+def model_name(description: dict[str, Any]) -> str | None:
+    """The name of the model that a labels file describes: its own, else the disease; None: the vetting will refuse it."""
+    name = description.get("model", description.get("disease"))
+    return name if isinstance(name, str) and SLUG.fullmatch(name) else None
 
 
 def part_size(size: int, part_bytes: int, number: int) -> int:

@@ -115,7 +115,7 @@ async def test_a_model_of_somebody_else_gets_no_version_from_a_stranger(coordina
     async def importer(*_: object) -> dict[str, Any]:
         return {"model": "net", "version": 2}
 
-    told = {"format": "tflite", "description": {"model": "net"}}
+    told = {"format": "tflite", "description": {"disease": "net"}}  # no name of its own: that of the disease
     mine = arrived(coordinator, b"model", **told)
     brought = {"by": "north", "sha256": mine.request.options["sha256"]}
     row = {"name": "net", "version": 1, "disease": "malaria", "dataset": "", "manifest": "", "created": ""}

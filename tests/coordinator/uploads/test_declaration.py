@@ -32,7 +32,8 @@ def test_a_declaration_is_read_with_its_defaults() -> None:
     assert declared.options["min_edge_px"] >= 1 and declared.options["train"] is None
     model = read({**{k: v for k, v in GOOD.items() if k != "dataset"}, **MODEL})
     assert model.options["format"] == "tflite" and subject("model", model.options) == "model"
-    assert subject("model", {"description": {"model": "net"}}) == "model net"
+    assert subject("model", {"description": {"model": "net", "disease": "malaria"}}) == "model net"
+    assert subject("model", {"description": {"disease": "malaria"}}) == "model malaria"
 
 
 @pytest.mark.parametrize(
