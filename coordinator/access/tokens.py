@@ -24,12 +24,12 @@ class Tokens:
         self._ca_sha256 = ca_sha256
         self._failures = Failures()
 
-    async def create(self, owner: str, scopes: Iterable[str], life: timedelta, now: datetime) -> dict[str, Any]:
-        """Make a token; its text is in the answer and nowhere else."""
+    async def create(self, owner: str | None, scopes: Iterable[str], life: timedelta, now: datetime) -> dict[str, Any]:
+        """Make a token; its text is in the answer and nowhere else. Without an owner it stands for itself alone."""
         token = access.make(self._ca_sha256, secrets.token_bytes(access.ID_BYTES + access.SECRET_BYTES))
         row = {
             "id": token.id,
-            "owner": owner,
+            "owner": owner or token.id,
             "scopes": sorted(set(scopes)),
             "created": now.isoformat(timespec="seconds"),
             "expires": (now + life).isoformat(timespec="seconds"),

@@ -25,16 +25,18 @@ def register(app: typer.Typer) -> None:
 async def create(
     console: Console,
     scope: Annotated[list[str], typer.Option(help=f"What it allows; repeat for each: {', '.join(SCOPES)}")],
-    name: Annotated[str, typer.Option(help="Whom it is for; data sets made with it belong to this name")],
+    name: Annotated[
+        str | None, typer.Option(help="Whom it is for; data sets belong to this name, and so do later tokens of it")
+    ] = None,
     expires: Annotated[int, typer.Option(min=1, max=3650, help="Days until it ends · 有效天数")] = 90,
 ) -> None:
     """Make an API token. It is shown once."""
     if unknown := sorted(set(scope) - set(SCOPES)):
         raise click.BadParameter(f"--scope takes {', '.join(SCOPES)}, not {', '.join(unknown)}")
-    if not name.strip() or len(name) > 80 or not name.isprintable():
+    if name is not None and (not name.strip() or len(name) > 80 or not name.isprintable()):
         raise click.BadParameter("--name takes 1 to 80 printable characters")
     async with open_coordinator(console.home) as coordinator:
-        document = await coordinator.tokens.create(name.strip(), scope, timedelta(days=expires), utc_now())
+        document = await coordinator.tokens.create(name and name.strip(), scope, timedelta(days=expires), utc_now())
 
     def human() -> None:
         console.line(document["token"], document["token"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import shutil
 import socket
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -67,12 +69,26 @@ class Office:
         return httpx.AsyncClient(transport=transport, base_url="https://n", headers=headers)
 
 
+_made: list[tempfile.TemporaryDirectory[str]] = []
+
+
+async def _template() -> Path:
+    """A fresh home with a knowledge base, made once a process: building the latter takes longer than most tests."""
+    if not _made:
+        _made.append(tempfile.TemporaryDirectory())
+        home = Path(_made[0].name) / "home"
+        await initialise(home, Config("Test", 1))
+        async with await open_or_build(home):
+            pass
+    return Path(_made[0].name) / "home"
+
+
 @asynccontextmanager
 async def office(home: Path, limits: UploadLimits = LIMITS) -> AsyncIterator[Office]:
     """Make or open a coordinator; its clock stands still."""
     clock = Clock()
     if not (home / "coordinator").exists():
-        await initialise(home, Config("Test", 1, uploads=limits))
+        shutil.copytree(await _template(), home, dirs_exist_ok=True)
     async with open_coordinator(home) as opened, await open_or_build(home) as knowledge:
         coordinator = replace(opened, uploads=Uploads(opened.database, opened.home, limits))
         more = operations(coordinator.uploads, coordinator.jobs, coordinator.database, limits.owner_jobs, clock)

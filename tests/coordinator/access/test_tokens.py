@@ -37,6 +37,13 @@ async def test_a_token_works_until_it_expires_or_is_revoked(tmp_path: Path) -> N
             await service.revoke("nobody")
 
 
+async def test_tokens_without_a_name_do_not_share_an_owner(tmp_path: Path) -> None:
+    async with office(tmp_path) as opened:
+        service, now = opened.coordinator.tokens, opened.clock()
+        made = [await service.create(None, [access.TRAIN], timedelta(days=2), now) for _ in range(2)]
+        assert made[0]["owner"] != made[1]["owner"]
+
+
 async def test_the_secret_is_nowhere_in_the_store(tmp_path: Path) -> None:
     async with office(tmp_path) as opened:
         text = await opened.token(access.TRAIN)

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordinator.errors import CoordinatorError
@@ -77,6 +77,7 @@ def test_a_declaration_with_anything_odd_is_refused(body: object) -> None:
         read(body)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(
     st.sampled_from(["kind", "size", "sha256", "part_bytes", "dataset", "model", "format", "name"]), x)))  # fmt: skip
 def test_no_declaration_breaks_the_reader(body: object) -> None:
