@@ -1,8 +1,8 @@
 """API tokens and what they allow. A token names the coordinator it belongs to, so that its holder needs nothing else.
 
-One line: ``medmesh-token1.CA.ID.SECRET``, each part base64url without padding: the SHA-256 of the coordinator's CA
-certificate (DER), the token's public id, and 256 random bits. The whole line is the ``Bearer`` credential; the coordinator
-keeps the secret's hash only.
+One line: ``medmesh-token1.CA.ID.SECRET``: the SHA-256 of the coordinator's CA certificate (DER) in base64url without padding,
+the token's public id in hexadecimal, and 256 random bits, base64url too. The whole line is the ``Bearer`` credential; the
+coordinator keeps the secret's hash only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 from protocols.errors import ProtocolError
 
 PREFIX: Final = "medmesh-token1"
-ID_BYTES: Final = 9
+ID_BYTES: Final = 6
 SECRET_BYTES: Final = 32
 _MAX_CHARACTERS = 300
 
@@ -88,7 +88,7 @@ def make(ca_sha256: str, random: bytes) -> Token:
     """A token of ``ID_BYTES + SECRET_BYTES`` random bytes."""
     if len(random) != ID_BYTES + SECRET_BYTES:
         raise ValueError("not enough randomness")
-    return Token(ca_sha256, _text(random[:ID_BYTES]), random[ID_BYTES:])
+    return Token(ca_sha256, random[:ID_BYTES].hex(), random[ID_BYTES:])
 
 
 @dataclass(frozen=True)

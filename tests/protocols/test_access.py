@@ -12,7 +12,7 @@ from protocols.errors import ProtocolError
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 CA = "ab" * 32
-TOKEN = make(CA, bytes(range(41)))
+TOKEN = make(CA, bytes(range(38)))
 
 
 def kept(**changes: object) -> Kept:
@@ -27,12 +27,13 @@ def kept(**changes: object) -> Kept:
     return Kept(**{**values, **changes})  # type: ignore[arg-type]
 
 
-@given(st.binary(min_size=41, max_size=41))
+@given(st.binary(min_size=38, max_size=38))
 def test_a_token_reads_back_and_fits_into_a_header(random: bytes) -> None:
     token = make(CA, random)
     text = token.encode()
     assert Token.decode(text) == token and Token.decode(f" {text[:50]}\n{text[50:]} ") == token
     assert text.isascii() and " " not in text and len(token.secret) == 32
+    assert not token.id.startswith("-")  # else `token revoke` would take it for an option
 
 
 @pytest.mark.parametrize(

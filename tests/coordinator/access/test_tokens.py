@@ -71,7 +71,7 @@ async def test_guessing_is_slowed_down_without_locking_the_neighbours_out(tmp_pa
 async def test_unknown_tokens_of_ever_new_names_are_slowed_down_too(tmp_path: Path) -> None:
     async with office(tmp_path) as opened:
         ca = opened.coordinator.authority.fingerprint
-        made = [access.make(ca, bytes([n]) * 41).encode() for n in range(Failures.MOST + 1)]
+        made = [access.make(ca, bytes([n]) * 38).encode() for n in range(Failures.MOST + 1)]
         for text in made[:-1]:
             await refused(opened, text, "token.refused")
         await refused(opened, made[-1], "token.too_many_failures")
