@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -9,11 +10,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from coordinator.access.tokens import Tokens
 from coordinator.config import Config
 from coordinator.engine.local import LocalEngine
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
+from coordinator.jobs.queue import Queue
 from coordinator.nodes import authority as nodes_authority
 from coordinator.nodes.authority import Authority
 from coordinator.nodes.enrolment import Enrolment
@@ -25,7 +29,11 @@ from coordinator.results.parcels import Parcels
 from coordinator.results.store import Results
 from coordinator.store.blobs import write_atomically
 from coordinator.store.database import Database
+from coordinator.uploads.store import Uploads
 from protocols.trust import Rollout
+
+if TYPE_CHECKING:
+    from coordinator.jobs.work import ImportModel
 
 
 def utc_now() -> datetime:
@@ -47,6 +55,9 @@ class Coordinator:
     results: Results
     parcels: Parcels
     engine: LocalEngine
+    tokens: Tokens
+    uploads: Uploads
+    jobs: Queue
 
 
 async def initialise(root: Path, config: Config) -> None:
@@ -76,6 +87,14 @@ async def initialise(root: Path, config: Config) -> None:
     config.save(home.config)
 
 
+def model_importer() -> ImportModel | None:
+    """What vets and imports an uploaded model; None where this coordinator was installed without it."""
+    if importlib.util.find_spec("coordinator.vetting") is None:
+        return None
+    found: ImportModel = importlib.import_module("coordinator.vetting.importing").import_model
+    return found
+
+
 @asynccontextmanager
 async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
     """Open an existing home.
@@ -102,6 +121,9 @@ async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
             results=Results(database),
             parcels=Parcels(database, authority),
             engine=LocalEngine(),
+            tokens=Tokens(database, authority.fingerprint),
+            uploads=Uploads(database, home, config.uploads),
+            jobs=Queue(database),
         )
     finally:
         await database.close()

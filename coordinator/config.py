@@ -14,6 +14,23 @@ from coordinator.store.blobs import write_atomically
 
 
 @dataclass(frozen=True)
+class UploadLimits:
+    """What strangers may put on the disk, and how much work they may queue. Bytes count while an upload is not processed."""
+
+    largest_bytes: int = 20 * 1024**3
+    owner_bytes: int = 40 * 1024**3  # of all tokens of one owner
+    all_bytes: int = 100 * 1024**3
+    owner_open: int = 4  # uploads that are not processed yet
+    all_open: int = 64
+    owner_jobs: int = 16  # waiting jobs
+    owner_streams: int = 4  # parts being received at once
+    spare_bytes: int = 1024**3  # of the disk, left alone
+    abandoned_h: int = 7 * 24  # without a new part
+    jobs_at_once: int = 1
+    attempts: int = 3  # of a job whose process ends without a result
+
+
+@dataclass(frozen=True)
 class Config:
     """What ``init`` wrote and a person may edit."""
 
@@ -21,6 +38,8 @@ class Config:
     approvals: int  # people who must approve a release
     database: str = ""  # SQLAlchemy async URL; empty: SQLite in the home
     intake: Limits = field(default_factory=Limits)  # what an import of training images may ask for
+    backbone: str = ""  # of queued trainings; empty: the one that ``train`` takes
+    uploads: UploadLimits = field(default_factory=UploadLimits)
 
     def save(self, path: Path) -> None:
         """Write the file whole."""
@@ -34,8 +53,11 @@ class Config:
             CoordinatorError: ``coordinator.not_initialised`` or ``coordinator.bad_config``.
         """
         try:
-            found = tomllib.loads(path.read_text("utf-8"))
-            return cls(**found | {"intake": Limits(**found.get("intake", {}))})
+            settings = tomllib.loads(path.read_text("utf-8"))
+            uploads = UploadLimits(**settings.pop("uploads", {}))
+            if any(type(value) is not int or value < 0 for value in asdict(uploads).values()):
+                raise TypeError("limits are whole numbers")
+            return cls(**settings | {"intake": Limits(**settings.get("intake", {})), "uploads": uploads})
         except FileNotFoundError as error:
             raise CoordinatorError("coordinator.not_initialised", home=path.parent.parent) from error
         except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:

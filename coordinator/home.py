@@ -76,3 +76,8 @@ class Home:
     def serving(self) -> Path:
         """Addresses of the running server, for ``node invite``."""
         return self.base / "serving.json"
+
+    @property
+    def uploads(self) -> Path:
+        """What is being uploaded, and waits for its job. Never served."""
+        return self.base / "uploads"

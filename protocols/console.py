@@ -31,7 +31,7 @@ from rich.text import Text
 from protocols.errors import Language, MedMeshError
 from protocols.notice import NOTICE
 
-__all__ = ["NOTICE", "Console", "command", "default_home", "default_language", "fail", "run"]
+__all__ = ["NOTICE", "Console", "command", "default_home", "default_language", "fail", "from_os_error", "run"]
 
 
 @dataclass
@@ -194,14 +194,15 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> NoReturn:
     except OSError as error:
         if os.environ.get("MEDMESH_DEBUG"):
             raise
-        fail(_from_os_error(error), arguments)
+        fail(from_os_error(error), arguments)
     except Exception as error:
         if os.environ.get("MEDMESH_DEBUG"):
             raise
         fail(MedMeshError("defect", fault=type(error).__name__), arguments)
 
 
-def _from_os_error(error: OSError) -> MedMeshError:
+def from_os_error(error: OSError) -> MedMeshError:
+    """What the operating system refused, as an error with a code."""
     path = error.filename or "…"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return MedMeshError("storage.full", path=path)

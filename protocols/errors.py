@@ -2,6 +2,7 @@
 
 The table is the set of TOML files in ``error_codes/``, one for each area. An entry gives a *kind*, from which the exit
 code, HTTP status and websocket close code follow, and a message and remedy in Chinese and English with ``{placeholders}``.
+Where HTTP has a status of its own for the matter, such as 413, the entry names it as ``http``.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Meaning:
     kind: Kind
     message: dict[Language, str]
     remedy: dict[Language, str]
+    http_status: int
 
 
 @cache
@@ -53,10 +55,12 @@ def table() -> dict[str, Meaning]:
         for code, row in tomllib.loads(file.read_text("utf-8")).items():
             if code in rows:
                 raise ValueError(f"error code {code} stands twice in the table")
+            kind = KINDS[row["kind"]]
             rows[code] = Meaning(
-                KINDS[row["kind"]],
+                kind,
                 {"zh": row["zh"][0], "en": row["en"][0]},
                 {"zh": row["zh"][1], "en": row["en"][1]},
+                row.get("http", kind.http_status),
             )
     return rows
 
@@ -73,6 +77,11 @@ class MedMeshError(Exception):
     def kind(self) -> Kind:
         """Exit code, HTTP status and close code of this failure."""
         return table()[self.code].kind
+
+    @property
+    def http_status(self) -> int:
+        """Status of an HTTP answer that tells of this failure."""
+        return table()[self.code].http_status
 
     def message(self, language: Language = "en") -> str:
         """One sentence: what went wrong, with which file or object."""

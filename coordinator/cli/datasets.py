@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import shlex
+import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 
 from coordinator.bootstrap import open_coordinator, utc_now
+from coordinator.cli import uploads
+from coordinator.cli.remote import TokenText
 from coordinator.cli.targets import check_targets
 from coordinator.errors import CoordinatorError
 from coordinator.intake.datasets import Datasets, ImportOptions
 from coordinator.intake.quarantine import Quarantine
 from coordinator.store.blobs import write_atomically
+from coordinator.uploads.declaration import EFFORTS, MOST_GROUPS_BYTES
 from disease_kb.seeding import open_or_build
 from disease_kb.store import KnowledgeBase
 from protocols.console import Console, command
@@ -28,6 +34,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Training images · 训练图像")
     app.add_typer(group, name="dataset")
     command(group, "import")(import_)
+    command(group)(upload)
     command(group, "list")(list_)
     for function in (show, report, label, remove):
         command(group)(function)
@@ -113,6 +120,53 @@ def _print_report(console: Console, document: dict[str, Any]) -> None:
             console.line(
                 f"Class {label} has no page in the knowledge base yet: {hint}", f"类别 {label} 尚无知识库条目：{hint}"
             )
+
+
+async def upload(
+    console: Console,
+    path: Annotated[Path, typer.Argument(help="Zip or folder with one folder for each class")],
+    to: uploads.Url,
+    disease: Annotated[str, typer.Option(help="Disease slug, for example malaria")],
+    token: TokenText = None,
+    groups: Annotated[Path | None, typer.Option(help="CSV with the columns file,group (patients)")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the data set; one of yours is added to")] = None,
+    merge_classes: Annotated[bool, typer.Option("--merge-classes", help="Treat Nevus and nevus as one class")] = False,
+    first_frame: Annotated[bool, typer.Option("--first-frame", help="Take the first frame of animations")] = False,
+    min_edge: Annotated[
+        int, typer.Option(min=MIN_EDGE_PX, max=10_000, help="Refuse images below this many pixels a side")
+    ] = MIN_EDGE_PX,
+    train: Annotated[bool, typer.Option("--train", help="Then queue a training (scope train)")] = False,
+    effort: Annotated[str, typer.Option(help="Of the training: quick, standard or full")] = "standard",
+    no_wait: uploads.NoWait = False,
+) -> None:
+    """Send training images; the coordinator checks, cleans and imports them. Prints the cleaning report.
+
+    An upload that was interrupted goes on where it was when the same command is run again.
+    """
+    if effort not in EFFORTS:
+        raise click.BadParameter("--effort takes quick, standard or full")
+    options: dict[str, Any] = {
+        "disease": disease,
+        "name": name or slugify(disease) or disease,
+        "merge_classes": merge_classes,
+        "first_frame": first_frame,
+        "min_edge_px": min_edge,
+    }
+    if groups is not None:
+        options["groups_csv"] = base64.b64encode(uploads.small_file(groups, MOST_GROUPS_BYTES)).decode()
+    if train:
+        options["train"] = effort
+    if path.is_file() and not zipfile.is_zipfile(path):  # before an hour's sending
+        raise CoordinatorError("intake.not_a_dataset", path=path)
+    document = uploads.upload(console, path, to, token, {"kind": "dataset", "dataset": options}, no_wait)
+
+    def human() -> None:
+        _print_report(console, document)
+        if "train_job" in document:
+            queued = document["train_job"]
+            console.line(f"Training queued: job {queued}.", f"训练已排队：任务 {queued}。")
+
+    console.answer(document, (lambda: uploads.queued(console, document)) if no_wait else human)
 
 
 async def list_(console: Console) -> None:

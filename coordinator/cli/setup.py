@@ -66,7 +66,7 @@ async def serve(
     no_zeroconf: Annotated[bool, typer.Option("--no-zeroconf", help="Do not announce on the local network")] = False,
 ) -> None:
     """Serve releases to nodes until stopped (Ctrl-C)."""
-    from coordinator.web.server import Listening
+    from coordinator.web.server import Intake, Listening
     from coordinator.web.server import serve as run_server
 
     if public_url is not None:
@@ -89,6 +89,13 @@ async def serve(
             coordinator.enrolment,
             coordinator.results,
             coordinator.parcels,
+            Intake(
+                coordinator.tokens,
+                coordinator.uploads,
+                coordinator.jobs,
+                coordinator.database,
+                coordinator.config.uploads,
+            ),
             Listening(host, port, node_port, public_url, not no_zeroconf),
             utc_now,
             ready,

@@ -11,13 +11,13 @@ import click
 import typer
 
 from coordinator.bootstrap import open_coordinator, utc_now
+from coordinator.cli import uploads
 from coordinator.cli.targets import check_targets
 from coordinator.intake.datasets import Datasets
 from coordinator.store.blobs import write_atomically
 from coordinator.training import nsfwjs
 from coordinator.training.trunks import Trunks
 from protocols.console import Console, command
-from protocols.manifest import Label
 
 _PARTS = {
     "backbone": ("Preparing the backbone", "准备主干网络"),
@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
     model = typer.Typer(no_args_is_help=True, help="Model versions · 模型版本")
     app.add_typer(model, name="model")
     command(model, "list")(model_list)
+    command(model, "upload")(uploads.model)
     command(model, "show")(model_show)
     command(model, "card")(model_card)
     command(model, "export")(model_export)
@@ -52,7 +53,8 @@ async def train(
     budget_kb: Annotated[int | None, typer.Option(min=1, help="Largest head in kB; 60 if not given")] = None,
 ) -> None:
     """Train a model version from a data set."""
-    from coordinator.training.trainer import Effort, Plan, Trainer
+    from coordinator.training.run import train_dataset
+    from coordinator.training.trainer import Effort
 
     if effort not in get_args(Effort):
         raise click.BadParameter("--effort takes quick, standard or full")
@@ -62,25 +64,9 @@ async def train(
             "随机主干网络仅用于联调测试，其结果没有意义。",
         )
     async with open_coordinator(console.home) as coordinator:
-        datasets = Datasets(coordinator.database, coordinator.home, coordinator.engine)
-        shown = await datasets.show(dataset)
-        labels = [
-            Label(name, shown["labels"][name]["entry"], shown["labels"][name]["kind"]) for name in shown["classes"]
-        ]
-        plan = Plan(
-            dataset=dataset,
-            disease=shown["disease"],
-            version=await coordinator.models.next_version(dataset),
-            samples=await datasets.samples(dataset),
-            labels=labels,
-            backbone=backbone,
-            effort=effort,  # type: ignore[arg-type]  # checked above
-            budget_kb=budget_kb,
-            now=utc_now(),
-        )
         with console.steps(_PARTS) as progress:
-            trained = await asyncio.to_thread(Trainer(coordinator.home, coordinator.engine).train, plan, progress)
-        await coordinator.models.add(trained.manifest, trained.document)
+            chosen: Effort = effort  # type: ignore[assignment]  # checked above
+            trained = await train_dataset(coordinator, dataset, backbone, chosen, budget_kb, utc_now(), progress)
     document = trained.document
 
     def human() -> None:

@@ -6,7 +6,6 @@ approver was given, checks that the draft adds exactly this document, signs, and
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import ssl
@@ -18,9 +17,9 @@ from typing import Any
 from tuf.api.metadata import Metadata, Targets
 
 from coordinator.errors import CoordinatorError
-from coordinator.nodes.authority import SERVER_NAME
 from coordinator.releases import keys
 from coordinator.releases.lifecycle import sign_draft
+from coordinator.web import pinned
 from protocols.trust import release_path
 
 _TIMEOUT_S = 20
@@ -45,17 +44,14 @@ class Channel:
         if parts.scheme != "https" or not parts.hostname:
             raise CoordinatorError("usage", problem="--at takes the coordinator's https:// address")
         self._host, self._port = parts.hostname, parts.port or 443
-        blind = ssl.create_default_context()
-        blind.check_hostname = False
-        blind.verify_mode = ssl.CERT_NONE
-        pem = self._call(blind, "GET", "/v1/ca.pem").decode("ascii", "replace")
+        pem = self._call(pinned.unverified(), "GET", "/v1/ca.pem").decode("ascii", "replace")
         try:
-            digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+            trusted = pinned.trusting(pem, ca_sha256)
         except ValueError as error:
             raise CoordinatorError("approve.unreachable", url=url) from error
-        if digest != ca_sha256:
+        if trusted is None:
             raise CoordinatorError("approve.wrong_coordinator", url=url)
-        self._trusted = ssl.create_default_context(cadata=pem)
+        self._trusted = trusted
 
     def get(self, path: str) -> dict[str, Any]:
         """A JSON document."""
@@ -66,7 +62,7 @@ class Channel:
         return dict(json.loads(self._call(self._trusted, "POST", path, json.dumps(body).encode())))
 
     def _call(self, context: ssl.SSLContext, method: str, path: str, body: bytes | None = None) -> bytes:
-        connection = _Connection(self._host, self._port, context)
+        connection = pinned.PinnedConnection(self._host, self._port, context, _TIMEOUT_S)
         try:
             connection.request(method, path, body)
             answer = connection.getresponse()
@@ -82,18 +78,6 @@ class Channel:
             except (ValueError, KeyError, TypeError) as error:
                 raise CoordinatorError("approve.unreachable", url=f"https://{self._host}:{self._port}") from error
         return data
-
-
-class _Connection(http.client.HTTPSConnection):
-    """Verifies the name that every coordinator's certificate bears, whatever address was dialled."""
-
-    def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
-        super().__init__(host, port, timeout=_TIMEOUT_S, context=context)
-        self._medmesh_context = context
-
-    def connect(self) -> None:
-        http.client.HTTPConnection.connect(self)
-        self.sock = self._medmesh_context.wrap_socket(self.sock, server_hostname=SERVER_NAME)
 
 
 def fetch(channel: Channel, name: str) -> Request:

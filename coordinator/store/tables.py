@@ -183,3 +183,78 @@ confirmations = Table(
     UniqueConstraint("node", "id"),
     Index("last_word", "node", "result", "revision"),
 )
+
+# API tokens; only the secret's hash is kept. Data sets belong to owners, so that a new token of the same owner goes on.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("owner", String(80), nullable=False),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("created", String(40), nullable=False),
+    Column("expires", String(40), nullable=False),
+    Column("revoked", Boolean, nullable=False, default=False),
+)
+
+# Who made a data set over the network; one without a row is the keeper's own. A job claims the name before its import, and
+# the row counts for others only when the data set that was made stands in it.
+dataset_owners = Table(
+    "dataset_owners",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("owner", String(80), nullable=False),
+    Column("job", String(32), nullable=False),
+    Column("dataset", ForeignKey("datasets.id", ondelete="CASCADE")),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("token", String(16), nullable=False),
+    Column("owner", String(80), nullable=False),
+    Column("declared_sha256", String(64), nullable=False, index=True),  # of the whole declaration: finds it again
+    Column("kind", String(20), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("part_bytes", Integer, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("created", String(40), nullable=False),
+    Column("touched", String(40), nullable=False),
+    Column("job", String(32)),  # set when complete; the row goes with the bytes when the job has ended
+)
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    Column("upload", ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("sha256", String(64), nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("number", Integer, primary_key=True),  # the order in which they run
+    Column("id", String(32), unique=True, nullable=False),
+    Column("kind", String(20), nullable=False),  # import | model_import | train
+    Column("subject", String(120), nullable=False),  # what it writes to; one job a subject at a time
+    Column("owner", String(80), nullable=False),  # empty: the keeper
+    Column("scopes", JSON, nullable=False),  # what the asker was allowed when it was queued
+    Column("upload", String(32)),
+    Column("options", JSON, nullable=False),
+    Column("state", String(20), nullable=False, index=True),  # queued | running | done | failed | cancelled
+    Column("cancel", Boolean, nullable=False, default=False),  # asked for; the runner does it
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("part", String(40), nullable=False, default=""),
+    Column("done", Integer, nullable=False, default=0),
+    Column("total", Integer, nullable=False, default=0),
+    Column("result", JSON),
+    Column("error", JSON),
+    Column("created", String(40), nullable=False),
+    Column("started", String(40)),
+    Column("ended", String(40)),
+    Column("runner", String(32)),
+    Column("lease", String(40)),  # until when the runner has it; it renews while it lives
+)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from securesystemslib.signer import Signature
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
 
 from coordinator.errors import CoordinatorError
 from coordinator.nodes.authority import Authority
@@ -21,14 +20,32 @@ from coordinator.nodes.enrolment import Enrolment
 from coordinator.releases.lifecycle import Releases
 from coordinator.results.parcels import Parcels, Store
 from coordinator.store.blobs import FolderBlobs
+from coordinator.web.bodies import MAX_BODY_BYTES, read_body, read_json
+from coordinator.web.operations import (
+    BYTES,
+    JSON,
+    Answer,
+    Body,
+    CheckToken,
+    Operation,
+    Schema,
+    http_refusal,
+    openapi,
+    routes,
+)
 from disease_kb.diagnosis import diagnosis_aid
 from disease_kb.store import KnowledgeBase
 from protocols.artifacts import is_sha256
 from protocols.console import NOTICE
-from protocols.errors import MedMeshError
 from protocols.parcels import MAX_PARCEL_BYTES
 
-MAX_BODY_BYTES = 64 * 1024
+_OBJECT: Schema = {"type": "object"}
+_TEXT: Schema = {"type": "string"}
+_SIGNATURE: Schema = {
+    "type": "object",
+    "required": ["keyid", "sig"],
+    "properties": {"keyid": {"type": "string", "maxLength": 64}, "sig": {"type": "string", "maxLength": 200}},
+}
 
 
 @dataclass(frozen=True)
@@ -45,41 +62,18 @@ class Services:
     parcels: Parcels
     store_reports: Store
     clock: Callable[[], datetime]
-
-
-async def read_json(request: Request) -> object:
-    """A request's JSON body, read only up to the limit.
-
-    Raises:
-        CoordinatorError: ``api.too_large`` or ``enrol.bad_request``.
-    """
-    try:
-        return json.loads(await read_body(request, MAX_BODY_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise CoordinatorError("enrol.bad_request") from error
-
-
-async def read_body(request: Request, most_bytes: int) -> bytes:
-    """A request's body, read only up to the limit.
-
-    Raises:
-        CoordinatorError: ``api.too_large`` or ``enrol.bad_request``.
-    """
-    body = bytearray()
-    try:
-        async for block in request.stream():
-            body += block
-            if len(body) > most_bytes:
-                raise CoordinatorError("api.too_large", limit=most_bytes)
-    except ClientDisconnect as error:
-        raise CoordinatorError("enrol.bad_request") from error
-    return bytes(body)
+    check_token: CheckToken
+    more: Sequence[Operation] = ()  # rows of other parts
 
 
 def _file(folder: Path, name: str) -> Response:
     """A file of the repository; names that lead out of the folder are not found."""
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+    try:
+        path = (folder / name).resolve()
+        found = path.is_relative_to(folder.resolve()) and path.is_file()
+    except (OSError, ValueError):  # a name that no file system takes
+        found = False
+    if not found:
         raise CoordinatorError("api.not_found")
     return FileResponse(path, media_type="application/json")
 
@@ -149,29 +143,60 @@ def make_app(services: Services) -> Starlette:
             raise CoordinatorError("api.not_found")
         return JSONResponse({"kb_version": await services.knowledge.version(), "entry": diagnosis_aid(found)})
 
-    async def refused(_: Request, error: Exception) -> Response:
-        assert isinstance(error, MedMeshError)
-        status_code = 413 if error.code == "api.too_large" else error.kind.http_status
-        return JSONResponse(error.document(), status_code=status_code)
+    async def described(_: Request) -> Response:
+        return JSONResponse(document)
 
-    async def missing(_: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return JSONResponse(CoordinatorError("api.not_found").document(), status_code=error.status_code)
-
-    return Starlette(
-        routes=[
-            Route("/v1/status", status),
-            Route("/v1/ca.pem", ca),
-            Route("/v1/enrol", enrol, methods=["POST"]),
-            Route("/v1/renew", renew, methods=["POST"]),
-            Route("/v1/parcels", parcel, methods=["POST"]),
-            Route("/v1/root.json", root),
-            Route("/v1/tuf/metadata/{name}", metadata),
-            Route("/v1/tuf/targets/{path:path}", target),
-            Route("/v1/approvals/{release}", approval_request),
-            Route("/v1/approvals/{release}", approve, methods=["POST"]),
-            Route("/v1/artifacts/{sha256}", artifact),
-            Route("/v1/kb/entries/{entry}", entry),
-        ],
-        exception_handlers={MedMeshError: refused, HTTPException: missing},
-    )
+    signed, sealed = "Signed metadata that anybody may check", "Proves itself by signature"
+    rows = [
+        Operation("GET", "/v1/status", status, "Who this is", [Answer(200, "Status")], public="Tells nothing private"),
+        Operation(
+            "GET", "/v1/openapi.json", described, "This document", [Answer(200, "OpenAPI 3.1")], public="Tells nothing private"
+        ),
+        Operation(
+            "GET", "/v1/ca.pem", ca, "The certificate authority, to compare with a fingerprint",
+            [Answer(200, "PEM", "application/x-pem-file", _TEXT)], public="A certificate is public",
+        ),
+        Operation(
+            "POST", "/v1/enrol", enrol, "Join with an invite", [Answer(200, "The node's certificate")],
+            public="The invite's one-time token is in the body", body=Body(JSON, _OBJECT, MAX_BODY_BYTES),
+        ),
+        Operation(
+            "POST", "/v1/renew", renew, "Renew a node's certificate", [Answer(200, "The node's certificate")],
+            public=sealed, body=Body(JSON, _OBJECT, MAX_BODY_BYTES),
+        ),
+        Operation(
+            "POST", "/v1/parcels", parcel, "Hand in a node's sealed results", [Answer(200, "Receipt", BYTES, _TEXT)],
+            public=sealed, body=Body(BYTES, _TEXT, MAX_PARCEL_BYTES),
+        ),
+        Operation("GET", "/v1/root.json", root, "The root of trust", [Answer(200, "Root metadata")], public=signed),
+        Operation(
+            "GET", "/v1/tuf/metadata/{name}", metadata, "TUF metadata", [Answer(200, "Metadata")], public=signed
+        ),
+        Operation(
+            "GET", "/v1/tuf/targets/{path:path}", target, "TUF targets: release manifests and rollouts",
+            [Answer(200, "Target")], public=signed,
+        ),
+        Operation(
+            "GET", "/v1/approvals/{release}", approval_request, "What an approver is to sign",
+            [Answer(200, "Document and draft")], public="Approvers know releases by name, and sign with their own keys",
+        ),
+        Operation(
+            "POST", "/v1/approvals/{release}", approve, "Hand in an approver's signature",
+            [Answer(200, "The release's state")], public=sealed,
+            body=Body(JSON, _SIGNATURE, MAX_BODY_BYTES),
+        ),
+        Operation(
+            "GET", "/v1/artifacts/{sha256}", artifact, "A file of a release, by digest",
+            [Answer(200, "The file", BYTES, _TEXT)], public="Released files are public; mirrors may serve them too",
+        ),
+        Operation(
+            "GET", "/v1/kb/entries/{entry}", entry, "A knowledge base entry", [Answer(200, "Entry")],
+            public="The knowledge base is public",
+        ),
+        *services.more,
+    ]  # fmt: skip
+    document = openapi(rows, "MedMesh coordinator", version("medmesh"))
+    app = Starlette(routes=routes(rows, services.check_token), exception_handlers={HTTPException: http_refusal})
+    app.router.redirect_slashes = False  # a redirect would repeat whatever host name the sender gave
+    app.state.operations = rows
+    return app

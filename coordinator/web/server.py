@@ -16,8 +16,12 @@ from hypercorn.asyncio import serve as serve_http
 from hypercorn.config import Config as HttpConfig
 from zeroconf import Error as ZeroconfError
 
+from coordinator.access.tokens import Tokens
+from coordinator.config import UploadLimits
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
+from coordinator.jobs.queue import Queue
+from coordinator.jobs.runner import Runner, command
 from coordinator.nodes.announce import announced
 from coordinator.nodes.authority import Authority
 from coordinator.nodes.enrolment import Enrolment
@@ -27,7 +31,12 @@ from coordinator.results.parcels import Parcels
 from coordinator.results.store import Results
 from coordinator.results.writer import ResultWriter
 from coordinator.store.blobs import FolderBlobs, write_atomically
+from coordinator.store.database import Database
+from coordinator.uploads.store import Uploads
 from coordinator.web.app import Services, make_app
+from coordinator.web.lines import forgiving, ignore_broken
+from coordinator.web.operations import Operation
+from coordinator.web.uploads import operations
 from disease_kb.seeding import open_or_build
 from protocols.clock import Clock
 
@@ -46,6 +55,21 @@ class Listening:
     node_port: int
     public_url: str | None
     zeroconf: bool
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What comes in over the network, and the jobs that it starts."""
+
+    tokens: Tokens
+    uploads: Uploads
+    jobs: Queue
+    database: Database
+    limits: UploadLimits
+
+    def rows(self, clock: Clock) -> list[Operation]:
+        """The API's rows for it."""
+        return operations(self.uploads, self.jobs, self.database, self.limits.owner_jobs, clock)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -77,6 +101,7 @@ async def serve(
     enrolment: Enrolment,
     results: Results,
     parcels: Parcels,
+    intake: Intake,
     listening: Listening,
     clock: Clock,
     ready: Callable[[dict[str, str]], None],
@@ -125,13 +150,20 @@ async def serve(
             parcels=parcels,
             store_reports=writer.store,
             clock=clock,
+            check_token=lambda credential, address: intake.tokens.check(credential, address, clock()),
+            more=intake.rows(clock),
         )
-        app = make_app(services)
+        ignore_broken(loop)
+        app = forgiving(make_app(services))
         config = _http_config(listener, certificate, key)
         # Starlette types its application more loosely than the server does.
         http = asyncio.create_task(serve_http(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
         addresses = {"url": url, "node_url": node_url}
         write_atomically(home.serving, json.dumps(addresses).encode())
+        runner = Runner(
+            intake.jobs, intake.uploads.sweep, intake.limits, clock, lambda job, run: command(home.root, job, run)
+        )
+        jobs = asyncio.create_task(runner.run(stop))
         ready(addresses)
         if listening.zeroconf:  # claiming a name takes a second; nobody needs to wait for it
             try:
@@ -141,8 +173,9 @@ async def serve(
         await _until(stop, lambda: releases.keep_fresh(clock()))
         # An idle connection that a client keeps open must not keep us: the server's own grace does not end those.
         await asyncio.wait({http}, timeout=_GRACE_S)
+        await jobs
         http.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError, OSError):  # of a connection that broke at the last moment
             await http
 
 

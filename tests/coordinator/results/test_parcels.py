@@ -21,6 +21,7 @@ from coordinator.results.store import Chosen, Results
 from coordinator.store.database import Database
 from coordinator.store.tables import heartbeats, nodes
 from coordinator.web.app import Services, make_app
+from protocols.access import Grant
 from protocols.errors import MedMeshError
 from protocols.parcels import (
     FORMAT,
@@ -196,8 +197,21 @@ async def test_a_coordinator_that_cannot_store_acknowledges_nothing(office: Offi
         await office.parcels.take(office.sealed(office.parcel(report(1))), full, NOW)
 
 
+async def no_tokens(_: str, __: str) -> Grant:
+    raise AssertionError("nodes need no token")
+
+
 async def test_over_http_a_body_is_bounded(office: Office) -> None:
-    services = Services("n", "wss://n", office.authority, *[None] * 4, office.parcels, office.store, lambda: NOW)  # type: ignore[arg-type]
+    services = Services(
+        "n",
+        "wss://n",
+        office.authority,
+        *[None] * 4,
+        office.parcels,
+        office.store,
+        lambda: NOW,
+        no_tokens,  # type: ignore[arg-type]
+    )
     data = office.sealed(office.parcel(report(1)))
     transport = httpx.ASGITransport(make_app(services))
     async with httpx.AsyncClient(transport=transport, base_url="https://n") as client:

@@ -1,0 +1,1 @@
+"""Imports and trainings that wait for their turn and survive restarts."""
