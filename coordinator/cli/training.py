@@ -12,6 +12,7 @@ import click
 import typer
 
 from coordinator.bootstrap import open_coordinator, utc_now
+from coordinator.cli.model_import import model_import
 from coordinator.errors import CoordinatorError
 from coordinator.intake.datasets import Datasets
 from coordinator.store.blobs import write_atomically
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
     command(app, "evaluate")(evaluate)
     model = typer.Typer(no_args_is_help=True, help="Model versions · 模型版本")
     app.add_typer(model, name="model")
+    command(model, "import")(model_import)
     command(model, "list")(model_list)
     command(model, "show")(model_show)
     command(model, "card")(model_card)
@@ -202,11 +204,16 @@ async def model_list(console: Console) -> None:
                 console.t("made", "时间"),
             ],
             [
-                [f"{r['model']}@{r['version']}", r["disease"], f"{r['balanced_accuracy']['value']:.3f}", r["created"]]
+                [f"{r['model']}@{r['version']}", r["disease"], _headline(r), r["created"]]
                 for r in rows
             ],
         ),
     )
+
+
+def _headline(row: dict[str, Any]) -> str:
+    """Balanced accuracy; a model that was brought ready-trained has none."""
+    return "—" if row["balanced_accuracy"] is None else f"{row['balanced_accuracy']['value']:.3f}"
 
 
 async def model_show(console: Console, model: Annotated[str, typer.Argument(help="model or model@version")]) -> None:

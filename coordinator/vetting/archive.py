@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
 from coordinator.errors import CoordinatorError
-from coordinator.vetting import keras_file
+from coordinator.vetting import keras_file, rooms
 
-MODEL = Path("model")  # where the uploaded file lies in the sandbox
 _WEIGHTS = "model.weights.h5"
 _MEMBERS = {"metadata.json", "config.json", _WEIGHTS}
 _MAX_OBJECTS, _MAX_ATTRIBUTES = 20_000, 2_000
@@ -30,13 +28,13 @@ def inspect(arguments: dict[str, Any]) -> dict[str, int]:
     """
     try:
         if arguments["kind"] == "keras":
-            with zipfile.ZipFile(MODEL) as archive:
+            with zipfile.ZipFile(rooms.MODEL) as archive:
                 config = _member(archive, "config.json", keras_file.MAX_CONFIG_BYTES)
                 _check_members(archive, arguments["limit"])
                 with archive.open(_WEIGHTS) as stored, h5py.File(stored, "r") as file:
                     shapes = _shapes(file)
         else:
-            with h5py.File(MODEL, "r") as file:
+            with h5py.File(rooms.MODEL, "r") as file:
                 shapes = _shapes(file)
                 config = _configuration(file)
     except (zipfile.BadZipFile, OSError, RuntimeError, ValueError, KeyError, TypeError, NotImplementedError, EOFError) as error:

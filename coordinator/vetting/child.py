@@ -25,8 +25,9 @@ Job = Callable[[dict[str, Any]], Any]
 
 def serve() -> None:
     """Do what is asked, one request a line, until the pipe is closed."""
-    import numpy  # noqa: F401 - loaded once, for all jobs
-    from ai_edge_litert import interpreter  # noqa: F401
+    import ai_edge_litert.interpreter
+
+    import coordinator.vetting.trial  # noqa: F401 - loaded once, for all jobs
 
     answers = os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
@@ -112,8 +113,9 @@ def _job(request: dict[str, Any], writing: int) -> None:
         module, name = request["job"].split(":")
         job: Job = getattr(importlib.import_module(module), name)  # named by our own side of the pipe
         os.chdir(request["folder"])
-        protections = confine(Rights(**request["rights"]))
+        protections: dict[str, str] = {}
         try:
+            protections = confine(Rights(**request["rights"]))
             answer: dict[str, Any] = {"result": job(request["arguments"])}
         except MedMeshError as error:
             answer = {"code": error.code, "details": {k: _plain(v) for k, v in error.details.items()}}

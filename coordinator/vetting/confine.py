@@ -14,6 +14,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from coordinator.errors import CoordinatorError
+
 _NOBODY = 65534
 _MB = 1 << 20
 _NEWNET, _NEWIPC, _NEWUSER = 0x40000000, 0x08000000, 0x10000000
@@ -71,6 +73,9 @@ def confine(rights: Rights) -> dict[str, str]:
 
     Returns:
         protection -> ``on``, or why it is not.
+
+    Raises:
+        CoordinatorError: ``vetting.no_sandbox`` where the coordinator's files, its keys among them, would be readable.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     os.setsid()
@@ -78,12 +83,15 @@ def confine(rights: Rights) -> dict[str, str]:
     system = _open_system()  # before the rights to look there are gone
     _limit(rights)
     found["user"] = _become_nobody()
+    found["capabilities"] = _drop_capabilities(libc)
     _prctl(libc, _SET_PDEATHSIG, signal.SIGKILL)
     _prctl(libc, _SET_DUMPABLE, 0)
     found["privileges"] = "on" if _prctl(libc, _SET_NO_NEW_PRIVS, 1) else _reason()
     found["files"] = _landlock(libc, system, writes=rights.file_mb > 0)
     found["calls"] = _filter_calls(libc, threads=rights.threads)
     found["limits"] = "on"
+    if found["files"] != "on" and found["user"] != "on":
+        raise CoordinatorError("vetting.no_sandbox", problem="neither Landlock nor another user keeps models from its files")
     os.environ.clear()
     return found
 
@@ -105,13 +113,27 @@ def _leave_network(libc: ctypes.CDLL) -> str:
 
 
 def _become_nobody() -> str:
-    """Root becomes nobody; anyone else stays, and is kept from files by Landlock alone."""
+    """Root becomes nobody; anyone else stays, and is kept from files by Landlock alone.
+
+    So is root where Python itself is installed in a private folder, out of which nobody could not load a module.
+    """
     if os.geteuid() != 0:
         return "the coordinator's own"
+    installed = Path(os.__file__)
+    if not all(folder.stat().st_mode & 0o001 for folder in installed.parents):
+        return "the coordinator's own: Python is installed in a private folder"
     os.setgroups([])
     os.setgid(_NOBODY)
     os.setuid(_NOBODY)
     return "on"
+
+
+def _drop_capabilities(libc: ctypes.CDLL) -> str:
+    """No capabilities, whoever this is: root's, or those that a user namespace gives."""
+    if not hasattr(libc, "capset"):
+        return "not available on this system"
+    version_3 = 0x20080522
+    return "on" if libc.capset(struct.pack("<Ii", version_3, 0), bytes(24)) == 0 else _reason()
 
 
 def _limit(rights: Rights) -> None:

@@ -10,15 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 from coordinator.errors import CoordinatorError
-from coordinator.vetting.archive import MODEL
+from coordinator.vetting import rooms
 
-CONVERTED = Path("converted.tflite")
 TOLERANCE = 0.01
 _PICTURES = 4
 
 
 def convert(arguments: dict[str, Any]) -> dict[str, float]:
-    """Write ``CONVERTED`` with float16 weights, whose answers must be the original's.
+    """Write it with float16 weights, whose answers must be the original's.
 
     Weights are not rounded to int8: whether that costs accuracy can only be judged on images, and none came with the model.
 
@@ -28,8 +27,9 @@ def convert(arguments: dict[str, Any]) -> dict[str, float]:
     Raises:
         CoordinatorError: ``vetting.input_shape``, ``vetting.conversion_failed``, ``vetting.conversion_differs``.
     """
-    named = MODEL.with_suffix(f".{arguments['kind']}")  # Keras goes by the name
-    MODEL.rename(named)
+    given, converted = Path(rooms.MODEL), Path(rooms.CONVERTED)
+    named = given.with_suffix(f".{arguments['kind']}")  # Keras goes by the name
+    given.rename(named)
     try:
         model = keras.saving.load_model(named, compile=False, safe_mode=True)
         shape = model.input_shape
@@ -43,7 +43,7 @@ def convert(arguments: dict[str, Any]) -> dict[str, float]:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        CONVERTED.write_bytes(converter.convert())
+        converted.write_bytes(converter.convert())
     except (CoordinatorError, MemoryError):
         raise
     except Exception as error:  # Keras and the converter raise of every kind
@@ -55,7 +55,7 @@ def _compare(original: Any, arguments: dict[str, Any]) -> float:
     """The largest difference of an output, relative to the outputs' size where that is above 1."""
     from protocols.pipeline import StageRunner
 
-    runner = StageRunner(CONVERTED)
+    runner = StageRunner(Path(rooms.CONVERTED))
     low, high = arguments["value_range"]
     generator, found = np.random.default_rng(3), 0.0
     edge = arguments["edge_px"]

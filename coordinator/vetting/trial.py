@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from coordinator.errors import CoordinatorError
+from coordinator.vetting import rooms
 from coordinator.vetting.standard import IMAGE
 from protocols.errors import ProtocolError
 from protocols.imaging import InputSpec, prepare
 from protocols.pipeline import LOGITS, StageRunner
 from protocols.selftest import pictures
 
-STAGE, STRIP = Path("stage.tflite"), Path("golden.png")
 _ROUNDS = 2
 Image.preinit()  # Python's own files may be out of reach once the process is confined
 
@@ -31,7 +31,7 @@ def try_stage(arguments: dict[str, Any]) -> dict[str, Any]:
         CoordinatorError: ``vetting.unusable``, ``vetting.wrong_output``, ``vetting.not_finite``, ``vetting.unsteady``.
     """
     spec = InputSpec(arguments["edge_px"], tuple(arguments["value_range"]))
-    golden = [prepare(picture, spec) for picture in pictures(STRIP.read_bytes())]
+    golden = [prepare(picture, spec) for picture in pictures(Path(rooms.STRIP).read_bytes())]
     first = _run(golden, spec, arguments["labels"])
     for _ in range(_ROUNDS):  # another interpreter each time, and the pictures in another order
         again = _run(golden[::-1], spec, arguments["labels"])[::-1]
@@ -46,7 +46,7 @@ def try_stage(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _run(images: list[NDArray[np.float32]], spec: InputSpec, labels: int) -> NDArray[np.float32]:
     try:
-        runner = StageRunner(STAGE)
+        runner = StageRunner(Path(rooms.STAGE))
         if runner.inputs != {IMAGE: (1, spec.edge_px, spec.edge_px, 3)}:
             raise CoordinatorError("vetting.unusable")
         found = [runner.run({IMAGE: image})[LOGITS] for image in images]
