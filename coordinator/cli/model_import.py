@@ -43,7 +43,9 @@ async def model_import(
 
     def human() -> None:
         name = f"{document['model']}@{document['version']}"
-        console.line(f"{name}: {description.name}, vetted and standardised.", f"{name}：{description.name}，已通过检查并标准化。")
+        console.line(
+            f"{name}: {description.name}, vetted and standardised.", f"{name}：{description.name}，已通过检查并标准化。"
+        )
         for protection, state in document["vetting"]["sandbox"].items():
             if state != "on":
                 console.line(f"! sandbox, {protection}: {state}", f"! 沙箱 {protection}：{state}")

@@ -203,10 +203,7 @@ async def model_list(console: Console) -> None:
                 console.t("balanced accuracy", "平衡准确率"),
                 console.t("made", "时间"),
             ],
-            [
-                [f"{r['model']}@{r['version']}", r["disease"], _headline(r), r["created"]]
-                for r in rows
-            ],
+            [[f"{r['model']}@{r['version']}", r["disease"], _headline(r), r["created"]] for r in rows],
         ),
     )
 

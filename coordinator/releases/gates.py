@@ -63,7 +63,11 @@ def vetted(manifest: ReleaseManifest, training: dict[str, Any]) -> Gate:
         return Gate("vetted", True, "not brought: trained here")
     found = training.get("vetting")
     if found is None or [s.sha256 for s in manifest.stages] != [found["stage"]]:
-        return Gate("vetted", False, "no vetting of this file is on record; import it again with medmesh-coordinator model import")
+        return Gate(
+            "vetted",
+            False,
+            "no vetting of this file is on record; import it again with medmesh-coordinator model import",
+        )
     missing = [f"{name} ({state})" for name, state in found["sandbox"].items() if state != "on"]
     detail = f"operators on the list, tried in the sandbox; brought as {found['kind']} {found['sha256']}"
     return Gate("vetted", True, detail + (f"; protections not in force: {', '.join(missing)}" if missing else ""))

@@ -1,1 +1,1 @@
-"""Models that were trained elsewhere: described, checked without running, tried in a sandbox, standardised. See docs/model-import.md."""
+"""Models that were trained elsewhere: described, checked unrun, tried in a sandbox, standardised. See docs/model-import.md."""

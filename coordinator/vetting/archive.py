@@ -37,7 +37,16 @@ def inspect(arguments: dict[str, Any]) -> dict[str, int]:
             with h5py.File(rooms.MODEL, "r") as file:
                 shapes = _shapes(file)
                 config = _configuration(file)
-    except (zipfile.BadZipFile, OSError, RuntimeError, ValueError, KeyError, TypeError, NotImplementedError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        OSError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        NotImplementedError,
+        EOFError,
+    ) as error:
         raise CoordinatorError("vetting.damaged", what="container") from error
     keras_file.check(config, shapes)
     return {"parameters": sum(int(np.prod(shape, dtype=object)) for shape in shapes)}
@@ -50,7 +59,9 @@ def _check_members(archive: zipfile.ZipFile, limit: int) -> None:
         raise CoordinatorError("vetting.external", what="a zip that holds other files than a Keras model's three")
     for member in found:
         if member.file_size > limit or member.flag_bits & 1 or member.compress_type not in (0, 8):
-            raise CoordinatorError("vetting.over_limit", what="bytes of a packed file", found=member.file_size, limit=limit)
+            raise CoordinatorError(
+                "vetting.over_limit", what="bytes of a packed file", found=member.file_size, limit=limit
+            )
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
@@ -104,8 +115,10 @@ def _check_attributes(item: Any) -> None:
 def _array(item: h5py.Dataset) -> tuple[int, ...]:
     _check_attributes(item)
     properties = item.id.get_create_plist()
-    if item.is_virtual or item.external or any(
-        properties.get_filter(i)[0] not in _FILTERS for i in range(properties.get_nfilters())
+    if (
+        item.is_virtual
+        or item.external
+        or any(properties.get_filter(i)[0] not in _FILTERS for i in range(properties.get_nfilters()))
     ):
         raise CoordinatorError("vetting.external", what="an HDF5 array that lies elsewhere or is packed in its own way")
     is_seed = item.dtype.kind in "iu" and item.size <= 16

@@ -65,7 +65,7 @@ def manifest(
     """
     labels = len(wanted.labels)
     calibration = uncalibrated(labels)
-    expected = scores(logits, calibration)
+    expected = scores(logits.astype(np.float32), calibration)
     return ReleaseManifest(
         disease=wanted.disease,
         model=wanted.model,

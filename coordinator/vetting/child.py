@@ -25,7 +25,7 @@ Job = Callable[[dict[str, Any]], Any]
 
 def serve() -> None:
     """Do what is asked, one request a line, until the pipe is closed."""
-    import ai_edge_litert.interpreter
+    import ai_edge_litert.interpreter  # noqa: F401
 
     import coordinator.vetting.trial  # noqa: F401 - loaded once, for all jobs
 

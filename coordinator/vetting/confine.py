@@ -91,7 +91,9 @@ def confine(rights: Rights) -> dict[str, str]:
     found["calls"] = _filter_calls(libc, threads=rights.threads)
     found["limits"] = "on"
     if found["files"] != "on" and found["user"] != "on":
-        raise CoordinatorError("vetting.no_sandbox", problem="neither Landlock nor another user keeps models from its files")
+        raise CoordinatorError(
+            "vetting.no_sandbox", problem="neither Landlock nor another user keeps models from its files"
+        )
     os.environ.clear()
     return found
 
@@ -141,11 +143,11 @@ def _limit(rights: Rights) -> None:
     for name, value in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_AS, rights.memory_mb * _MB),
-        (resource.RLIMIT_CPU, rights.cpu_s),
         (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_NOFILE, 256 if rights.threads else 64),
     ):
         resource.setrlimit(name, (value, value))
+    resource.setrlimit(resource.RLIMIT_CPU, (rights.cpu_s, rights.cpu_s + 5))  # SIGXCPU tells it from other ends
     if not rights.threads:  # counts all of the user's processes, so that with 0 there is no further one
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     oom = Path("/proc/self/oom_score_adj")
@@ -179,7 +181,7 @@ def _landlock(libc: ctypes.CDLL, system: list[int], *, writes: bool) -> str:
         allowed = [(own, everything if writes else _READ_FILE | _READ_DIR), *((f, _READING) for f in system)]
         allowed.append((null, _READ_FILE | _WRITE_FILE))
         for descriptor, wanted in allowed:
-            if not os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            if not Path(f"/proc/self/fd/{descriptor}").is_dir():
                 wanted &= _EXECUTE | _READ_FILE | _WRITE_FILE | _TRUNCATE
             rule = struct.pack("<Qi", wanted & rights, descriptor)
             if libc.syscall(_LANDLOCK_ADD, rules, 1, rule, 0) != 0:
@@ -203,7 +205,9 @@ def _filter_calls(libc: ctypes.CDLL, *, threads: bool) -> str:
     refused = list(calls) if threads else [*calls, *_MAKING_PROCESSES[machine]]
     code = _bpf(architecture, refused)
     program = _Program(len(code) // 8, code)
-    done = libc.prctl(_SET_SECCOMP, ctypes.c_ulong(_FILTER_MODE), ctypes.byref(program), ctypes.c_ulong(0), ctypes.c_ulong(0))
+    done = libc.prctl(
+        _SET_SECCOMP, ctypes.c_ulong(_FILTER_MODE), ctypes.byref(program), ctypes.c_ulong(0), ctypes.c_ulong(0)
+    )
     return "on" if done == 0 else _reason()
 
 

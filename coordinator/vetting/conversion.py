@@ -33,7 +33,11 @@ def convert(arguments: dict[str, Any]) -> dict[str, float]:
     try:
         model = keras.saving.load_model(named, compile=False, safe_mode=True)
         shape = model.input_shape
-        shown = "[" + ", ".join(str(1 if side is None else side) for side in shape) + "]" if isinstance(shape, tuple) else "several"
+        shown = (
+            "[" + ", ".join(str(1 if side is None else side) for side in shape) + "]"
+            if isinstance(shape, tuple)
+            else "several"
+        )
         edge = arguments["edge_px"]
         if shape != (None, edge, edge, 3) and shape != (1, edge, edge, 3):
             raise CoordinatorError("vetting.input_shape", found=shown, wanted=f"[1, {edge}, {edge}, 3]")

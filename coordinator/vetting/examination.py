@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,9 @@ _MOST_LOGIT = 1e6
 class Allowed:
     """What each job may take. A stage gets four times what a node's worker usually has."""
 
-    trial: Bounds = Bounds(60, Rights(memory_mb=2048, cpu_s=60))
-    inspection: Bounds = Bounds(60, Rights(memory_mb=2048, cpu_s=60))
-    conversion: Bounds = Bounds(600, Rights(memory_mb=12_288, cpu_s=900, file_mb=1024, threads=True))
+    trial: Bounds = field(default_factory=lambda: Bounds(60, Rights(memory_mb=2048, cpu_s=60)))
+    inspection: Bounds = field(default_factory=lambda: Bounds(60, Rights(memory_mb=2048, cpu_s=60)))
+    conversion: Bounds = field(default_factory=lambda: Bounds(600, Rights(12_288, 900, file_mb=1024, threads=True)))
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,13 @@ def kind_of(path: Path, name: str) -> str:
 
 
 def examine(
-    brought: Quarantined, name: str, wanted: Description, strip: bytes, limits: Limits, allowed: Allowed, progress: Progress
+    brought: Quarantined,
+    name: str,
+    wanted: Description,
+    strip: bytes,
+    limits: Limits,
+    allowed: Allowed,
+    progress: Progress,
 ) -> Examined:
     """Check a file, convert it where it is Keras', and try it.
 
@@ -84,7 +90,11 @@ def examine(
     kind = kind_of(brought.path, name)
     report: dict[str, Any] = {"kind": kind, "sha256": brought.sha256, "size": brought.size_bytes}
     with Sandbox() as sandbox:
-        data = brought.path.read_bytes() if kind == "tflite" else _converted(brought, kind, wanted, limits, allowed, sandbox, report, progress)
+        data = (
+            brought.path.read_bytes()
+            if kind == "tflite"
+            else _converted(brought, kind, wanted, limits, allowed, sandbox, report, progress)
+        )
         progress("checking", 0, 1)
         stage = vetted_stage(data, wanted, limits)
         progress("checking", 1, 1)
@@ -107,7 +117,13 @@ def vetted_stage(data: bytes, wanted: Description, limits: Limits) -> bytes:
 
 
 def try_stage(
-    stage: bytes, strip: bytes, wanted: Description, room: Path, bounds: Bounds, sandbox: Sandbox, report: dict[str, Any]
+    stage: bytes,
+    strip: bytes,
+    wanted: Description,
+    room: Path,
+    bounds: Bounds,
+    sandbox: Sandbox,
+    report: dict[str, Any],
 ) -> NDArray[np.float64]:
     """Logits of the golden pictures, from one process of its own."""
     for name, content in ((rooms.STAGE, stage), (rooms.STRIP, strip)):

@@ -29,8 +29,8 @@ async def import_model(
     by: str,
     now: datetime,
     progress: Callable[[str, int, int], None] = lambda _part, _done, _total: None,
-    allowed: Allowed = Allowed(),
-    limits: Limits = Limits(),
+    allowed: Allowed | None = None,
+    limits: Limits | None = None,
 ) -> dict[str, Any]:
     """Vet a file and record it as the next version of its model. Where it is refused, nothing is left behind.
 
@@ -42,7 +42,7 @@ async def import_model(
         now: the time.
         progress: called with a part (``converting``, ``checking``, ``trying``), what is done of it, and its whole.
         allowed: what the sandbox's processes may take.
-        limits: what the network may be.
+        limits: what the network may be. Both have defaults that fit a node.
 
     Returns:
         what ``model import`` prints.
@@ -55,9 +55,11 @@ async def import_model(
     await _check_disease(coordinator, wanted)
     strip = golden.strip()
 
+    bounds = limits or Limits()
+
     def work() -> Examined:
-        with quarantined(coordinator.home.quarantine, file, limits.file_bytes) as brought:
-            return examine(brought, file.name, wanted, strip, limits, allowed, progress)
+        with quarantined(coordinator.home.quarantine, file, bounds.file_bytes) as brought:
+            return examine(brought, file.name, wanted, strip, bounds, allowed or Allowed(), progress)
 
     examined = await asyncio.to_thread(work)
     candidate.check_output(examined.logits, wanted)

@@ -17,9 +17,25 @@ MAX_CONFIG_BYTES = 8 << 20
 _MAX_DEPTH, _MAX_NODES = 60, 400_000
 MODELS = {"Functional", "Sequential", "Model"}
 LAYERS = {
-    *("InputLayer", "Dense", "Conv2D", "DepthwiseConv2D", "SeparableConv2D", "BatchNormalization", "LayerNormalization"),
+    *(
+        "InputLayer",
+        "Dense",
+        "Conv2D",
+        "DepthwiseConv2D",
+        "SeparableConv2D",
+        "BatchNormalization",
+        "LayerNormalization",
+    ),
     *("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "Dropout", "SpatialDropout2D", "GaussianNoise"),
-    *("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "Flatten", "Reshape", "Permute"),
+    *(
+        "MaxPooling2D",
+        "AveragePooling2D",
+        "GlobalAveragePooling2D",
+        "GlobalMaxPooling2D",
+        "Flatten",
+        "Reshape",
+        "Permute",
+    ),
     *("ZeroPadding2D", "Cropping2D", "UpSampling2D", "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"),
     *("Concatenate", "Rescaling", "Normalization", "Resizing", "UnitNormalization", "GroupNormalization"),
 }
@@ -27,7 +43,18 @@ INITIALISERS = {
     *("Zeros", "Ones", "Constant", "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Identity"),
     *("GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform", "Orthogonal"),
 }
-OTHERS = {"L1", "L2", "L1L2", "MaxNorm", "NonNeg", "UnitNorm", "MinMaxNorm", "DTypePolicy", "Policy", "__keras_tensor__"}
+OTHERS = {
+    "L1",
+    "L2",
+    "L1L2",
+    "MaxNorm",
+    "NonNeg",
+    "UnitNorm",
+    "MinMaxNorm",
+    "DTypePolicy",
+    "Policy",
+    "__keras_tensor__",
+}
 ACTIVATIONS = {
     *("linear", "relu", "relu6", "softmax", "sigmoid", "tanh", "elu", "selu", "gelu", "swish", "silu", "softplus"),
     *("softsign", "hard_sigmoid", "hard_swish", "hard_silu", "exponential", "leaky_relu", "log_softmax", "mish"),
@@ -54,7 +81,9 @@ def check(config: bytes, weights: list[tuple[int, ...]]) -> None:
             ``vetting.over_limit``.
     """
     if len(config) > MAX_CONFIG_BYTES:
-        raise CoordinatorError("vetting.over_limit", what="bytes of the configuration", found=len(config), limit=MAX_CONFIG_BYTES)
+        raise CoordinatorError(
+            "vetting.over_limit", what="bytes of the configuration", found=len(config), limit=MAX_CONFIG_BYTES
+        )
     total = sum(_size(shape) for shape in weights)
     if total > MAX_PARAMETERS:
         raise CoordinatorError("vetting.parameters", found=total, limit=MAX_PARAMETERS)
@@ -63,7 +92,9 @@ def check(config: bytes, weights: list[tuple[int, ...]]) -> None:
     except (ValueError, RecursionError) as error:
         raise CoordinatorError("vetting.damaged", what="configuration") from error
     if not isinstance(document, dict) or document.get("class_name") not in MODELS:
-        raise CoordinatorError("vetting.layer", name=_shown(document.get("class_name") if isinstance(document, dict) else None))
+        raise CoordinatorError(
+            "vetting.layer", name=_shown(document.get("class_name") if isinstance(document, dict) else None)
+        )
     sides = {side for shape in weights for side in shape}
     for node in _nodes(document):
         if "class_name" in node or "registered_name" in node:

@@ -132,7 +132,7 @@ def _name(number: int) -> str:
     from ai_edge_litert import schema_py_generated as schema
 
     known = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    return known.get(number, f"number {number}")
+    return str(known.get(number, f"number {number}"))
 
 
 def _buffers(model: Table, size_bytes: int) -> list[NDArray[np.uint8]]:

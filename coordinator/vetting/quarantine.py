@@ -49,7 +49,9 @@ def quarantined(root: Path, file: Path, most_bytes: int) -> Iterator[Quarantined
         CoordinatorError: ``file.not_found``, ``file.wrong_kind``, ``vetting.saved_model`` or ``vetting.too_large``.
     """
     if file.is_dir():
-        raise CoordinatorError("vetting.saved_model" if (file / "saved_model.pb").exists() else "file.wrong_kind", path=file)
+        raise CoordinatorError(
+            "vetting.saved_model" if (file / "saved_model.pb").exists() else "file.wrong_kind", path=file
+        )
     if not file.is_file():
         raise CoordinatorError("file.not_found", path=file)
     root.mkdir(mode=0o700, exist_ok=True)

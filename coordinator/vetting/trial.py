@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import resource
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,20 @@ def try_stage(arguments: dict[str, Any]) -> dict[str, Any]:
     return {"logits": first.tolist()}
 
 
+def _wanted_bytes() -> int:
+    """Bytes of all tensors, as their operators work the shapes out; LiteRT itself does not say that memory ran out."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        interpreter = Interpreter(model_path=rooms.STAGE)
+        with suppress(RuntimeError):
+            interpreter.allocate_tensors()
+        found = interpreter.get_tensor_details()
+    except (ValueError, RuntimeError):
+        return 0
+    return sum(math.prod(int(side) for side in x["shape"]) * np.dtype(x["dtype"]).itemsize for x in found)
+
+
 def _run(images: list[NDArray[np.float32]], spec: InputSpec, labels: int) -> NDArray[np.float32]:
     try:
         runner = StageRunner(Path(rooms.STAGE))
@@ -51,7 +68,7 @@ def _run(images: list[NDArray[np.float32]], spec: InputSpec, labels: int) -> NDA
             raise CoordinatorError("vetting.unusable")
         found = [runner.run({IMAGE: image})[LOGITS] for image in images]
     except (ProtocolError, KeyError) as error:
-        if "memory" in str(error.__cause__).lower() or "alloc" in str(error.__cause__).lower():
+        if _wanted_bytes() > resource.getrlimit(resource.RLIMIT_AS)[0]:
             raise MemoryError from error
         raise CoordinatorError("vetting.unusable") from error
     for row in found:
