@@ -54,7 +54,9 @@ def _do(request: dict[str, Any], answers: int) -> dict[str, Any]:
     data = b""
     try:
         while len(data) <= MAX_ANSWER_BYTES:
-            ready, _, _ = select.select([reading], [], [], max(until - time.monotonic(), 0))
+            ready, _, _ = select.select([reading, 0], [], [], max(until - time.monotonic(), 0))
+            if 0 in ready:  # nobody asks in the middle: the coordinator is gone
+                sys.exit()
             if not ready:
                 return {"end": "timed_out"}
             block = os.read(reading, 1 << 16)

@@ -58,7 +58,7 @@ def look_around(arguments: dict[str, Any]) -> dict[str, str]:
 
     return {
         "read a key": attempt(lambda: Path(arguments["key"]).read_bytes()),
-        "list its folder": attempt(lambda: os.listdir(Path(arguments["key"]).parent)),
+        "list its folder": attempt(lambda: list(Path(arguments["key"]).parent.iterdir())),
         "connect": attempt(connect),
         "write": attempt(lambda: Path("left").write_text("x")),
         "write elsewhere": attempt(lambda: Path("/tmp/left").write_text("x")),
@@ -66,5 +66,5 @@ def look_around(arguments: dict[str, Any]) -> dict[str, str]:
         "execute": attempt(lambda: os.execv("/bin/true", ["true"])),
         "signal its parent": attempt(lambda: os.kill(os.getppid(), 0)),
         "environment": ",".join(sorted(os.environ)) or "empty",
-        "own room": attempt(lambda: os.listdir(".")),
+        "own room": attempt(lambda: list(Path().iterdir())),
     }
