@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
 from coordinator.errors import CoordinatorError
 from coordinator.vetting import rooms
@@ -27,6 +29,7 @@ def convert(arguments: dict[str, Any]) -> dict[str, float]:
     Raises:
         CoordinatorError: ``vetting.input_shape``, ``vetting.conversion_failed``, ``vetting.conversion_differs``.
     """
+    tempfile.tempdir = str(Path.cwd())  # there is no other place to write to
     given, converted = Path(rooms.MODEL), Path(rooms.CONVERTED)
     named = given.with_suffix(f".{arguments['kind']}")  # Keras goes by the name
     given.rename(named)
@@ -48,18 +51,19 @@ def convert(arguments: dict[str, Any]) -> dict[str, float]:
         converter.target_spec.supported_types = [tf.float16]
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         converted.write_bytes(converter.convert())
+        difference = _compare(concrete, arguments)
     except (CoordinatorError, MemoryError):
         raise
     except Exception as error:  # Keras and the converter raise of every kind
         raise CoordinatorError("vetting.conversion_failed", problem=type(error).__name__) from error
-    return {"difference": _compare(concrete, arguments)}
+    return {"difference": difference}
 
 
 def _compare(original: Any, arguments: dict[str, Any]) -> float:
     """The largest difference of an output, relative to the outputs' size where that is above 1."""
-    from protocols.pipeline import StageRunner
-
-    runner = StageRunner(Path(rooms.CONVERTED))
+    interpreter = Interpreter(model_path=rooms.CONVERTED)
+    interpreter.allocate_tensors()
+    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
     low, high = arguments["value_range"]
     generator, found = np.random.default_rng(3), 0.0
     edge = arguments["edge_px"]
@@ -67,7 +71,9 @@ def _compare(original: Any, arguments: dict[str, Any]) -> float:
         coarse = generator.uniform(low, high, (1, edge // 8 + 1, edge // 8 + 1, 3)).astype(np.float32)
         image = np.repeat(np.repeat(coarse, 8, 1), 8, 2)[:, :edge, :edge]
         wanted = np.asarray(original(tf.constant(image)))
-        (got,) = runner.run({next(iter(runner.inputs)): image}).values()
+        interpreter.set_tensor(taken["index"], image)
+        interpreter.invoke()
+        got = interpreter.get_tensor(given["index"])
         if wanted.shape != got.shape:
             raise CoordinatorError("vetting.conversion_failed", problem="shapes differ")
         scale = max(float(np.abs(wanted).max()), 1.0)

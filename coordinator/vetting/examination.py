@@ -23,7 +23,7 @@ from coordinator.vetting.sandbox import Bounds, Sandbox
 
 Progress = Callable[[str, int, int], None]
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
-_MOST_LOGIT = 1e6
+_MOST_LOGIT = 1e6  # beyond it a float32 softmax has no meaning
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,9 @@ def _matrix(result: Any, labels: int) -> NDArray[np.float64]:
     match result:
         case {"logits": [*rows]} if rows and all(isinstance(r, list) and len(r) == labels for r in rows):
             numbers = [x for row in rows for x in row]
-            if all(type(x) in (int, float) and abs(x) < _MOST_LOGIT for x in numbers):
+            if all(type(x) is float for x in numbers):
+                if not all(abs(x) < _MOST_LOGIT for x in numbers):
+                    raise CoordinatorError("vetting.not_finite", what="answers")
                 return np.array(rows, dtype=np.float64)
     raise CoordinatorError("vetting.nonsense")
 

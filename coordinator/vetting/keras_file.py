@@ -95,6 +95,7 @@ def check(config: bytes, weights: list[tuple[int, ...]]) -> None:
         raise CoordinatorError(
             "vetting.layer", name=_shown(document.get("class_name") if isinstance(document, dict) else None)
         )
+    document.pop("compile_config", None)  # how it was trained: never read where a model is loaded with compile=False
     sides = {side for shape in weights for side in shape}
     for node in _nodes(document):
         if "class_name" in node or "registered_name" in node:
