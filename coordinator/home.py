@@ -63,6 +63,11 @@ class Home:
         return self.base / "backbones"
 
     @property
+    def vetting(self) -> Path:
+        """Models that people brought, while they are vetted. Mode 0700, never served, empty otherwise."""
+        return self.base / "vetting"
+
+    @property
     def keys(self) -> Path:
         """Private keys, mode 0700."""
         return self.base / "keys"

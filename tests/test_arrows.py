@@ -16,7 +16,11 @@ FORBIDDEN = {
     "edge_node": {"coordinator", "tensorflow", "keras", "sklearn", "sqlalchemy"},
     "coordinator": {"edge_node", "kivy"},
 }
-TENSORFLOW_FILES = {"coordinator/training/convert.py", "coordinator/training/backbones.py"}
+TENSORFLOW_FILES = {
+    "coordinator/training/convert.py",
+    "coordinator/training/backbones.py",
+    "coordinator/vetting/conversion.py",
+}
 
 
 def imports(path: Path) -> set[str]:

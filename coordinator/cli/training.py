@@ -12,6 +12,7 @@ import typer
 
 from coordinator.bootstrap import open_coordinator, utc_now
 from coordinator.cli import uploads
+from coordinator.cli.model_import import model_import
 from coordinator.cli.targets import check_targets
 from coordinator.intake.datasets import Datasets
 from coordinator.store.blobs import write_atomically
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
     command(app, "evaluate")(evaluate)
     model = typer.Typer(no_args_is_help=True, help="Model versions · 模型版本")
     app.add_typer(model, name="model")
+    command(model, "import")(model_import)
     command(model, "list")(model_list)
     command(model, "upload")(uploads.model)
     command(model, "show")(model_show)
@@ -169,12 +171,14 @@ async def model_list(console: Console) -> None:
                 console.t("balanced accuracy", "平衡准确率"),
                 console.t("made", "时间"),
             ],
-            [
-                [f"{r['model']}@{r['version']}", r["disease"], f"{r['balanced_accuracy']['value']:.3f}", r["created"]]
-                for r in rows
-            ],
+            [[f"{r['model']}@{r['version']}", r["disease"], _headline(r), r["created"]] for r in rows],
         ),
     )
+
+
+def _headline(row: dict[str, Any]) -> str:
+    """Balanced accuracy; a model that was brought ready-trained has none."""
+    return "—" if row["balanced_accuracy"] is None else f"{row['balanced_accuracy']['value']:.3f}"
 
 
 async def model_show(console: Console, model: Annotated[str, typer.Argument(help="model or model@version")]) -> None:

@@ -57,6 +57,29 @@ def parity(manifest: ReleaseManifest, training: dict[str, Any]) -> Gate:
     return Gate("parity", bool(found["ok"]) and heads == [found["head"]], detail)
 
 
+def vetted(manifest: ReleaseManifest, training: dict[str, Any]) -> Gate:
+    """A model that was brought ready-trained is exactly the file that the sandbox let through."""
+    if manifest.backbone is not None:
+        return Gate("vetted", True, "not brought: trained here")
+    found = training.get("vetting")
+    if found is None or [s.sha256 for s in manifest.stages] != [found["stage"]]:
+        return Gate(
+            "vetted",
+            False,
+            "no vetting of this file is on record; import it again with medmesh-coordinator model import",
+        )
+    missing = [f"{name} ({state})" for name, state in found["sandbox"].items() if state != "on"]
+    detail = f"operators on the list, tried in the sandbox; brought as {found['kind']} {found['sha256']}"
+    return Gate("vetted", True, detail + (f"; protections not in force: {', '.join(missing)}" if missing else ""))
+
+
+def calibrated(manifest: ReleaseManifest) -> Gate:
+    """Whether sets and scores rest on images; a brought model may go out without, since it then answers ``unsure`` alone."""
+    if manifest.calibration.coverage < 1:
+        return Gate("calibrated", True, f"prediction sets for a coverage of {manifest.calibration.coverage:.0%}")
+    return Gate("calibrated", True, "does not apply: not calibrated, so every answer is unsure; see recalibrate")
+
+
 def trunk_of(manifest: ReleaseManifest) -> str | None:
     """Digest of the trunk that was made from a backbone; None for a model that has none, or was brought ready-trained."""
     if manifest.backbone is None:

@@ -94,6 +94,8 @@ class Releases:
         findings = [
             gates.labels_mapped(manifest, allow_unmapped),
             gates.parity(manifest, training),
+            gates.vetted(manifest, training),
+            gates.calibrated(manifest),
             gates.self_test(manifest, got),
         ]
         _require(manifest, findings)

@@ -83,7 +83,7 @@ class Models:
                     "disease": r.disease,
                     "dataset": r.dataset,
                     "created": r.created,
-                    "balanced_accuracy": r.training["metrics"]["balanced_accuracy"],
+                    "balanced_accuracy": r.training["metrics"].get("balanced_accuracy"),
                 }
                 for r in rows
             ]

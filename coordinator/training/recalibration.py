@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 
 from coordinator.errors import CoordinatorError
 from coordinator.training import folds, metrics
-from coordinator.training.calibration import thresholds
+from coordinator.training.calibration import COVERAGE, thresholds
 from coordinator.training.evaluation import Evaluation
 from protocols.imaging import Quality
 from protocols.manifest import Calibration, NoveltyLimits, QualityLimits, ReleaseManifest
@@ -59,11 +59,14 @@ def recalibrate(manifest: ReleaseManifest, site: Evaluation) -> Recalibrated:
     if groups < 2:
         raise CoordinatorError("recalibrate.one_group")
     logits = np.array([p.logits for p in site.predictions])
-    unseen = _out_of_fold(logits, site, manifest.calibration)
+    start = manifest.calibration
+    if start.coverage >= 1:  # brought ready-trained and never calibrated
+        start = replace(start, coverage=COVERAGE)
+    unseen = _out_of_fold(logits, site, start)
     nonconformity = 1 - unseen[np.arange(len(site.truth)), site.truth]
     fitted = replace(
-        fit(logits, site.truth, manifest.calibration),
-        thresholds=thresholds(nonconformity, site.truth, site.groups, manifest.calibration.coverage),
+        fit(logits, site.truth, start),
+        thresholds=thresholds(nonconformity, site.truth, site.groups, start.coverage),
     )
     document = {
         "images": images,

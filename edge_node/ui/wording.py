@@ -152,7 +152,9 @@ def hints(faults: tuple[Reason, ...], words: Texts) -> str:
 
 
 def set_sentence(finding: Finding, words: Texts) -> str:
-    """The prediction set in words."""
+    """The prediction set in words. A coverage of all is that of every label: a model that was never calibrated."""
+    if finding.coverage >= 1:
+        return words.t("Nothing can be ruled out: this model was never checked against pictures with known answers.")
     share = round(finding.coverage * 100)
     names = [name_of(score.name, words) for score in finding.prediction_set]
     if not names:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coordinator.releases.cards import texts
+from coordinator.releases.cards import brought, texts
 from coordinator.releases.cards.facts import CardFacts, headline
 from coordinator.reports.document import Paragraph
 from protocols.notice import NOTICE
@@ -29,18 +29,32 @@ def metadata(facts: CardFacts) -> dict[str, Any]:
         "auc_macro": manifest.metrics.get("auc_macro"),
         "expected_calibration_error": manifest.metrics.get("ece"),
     }
+    said = brought.facts_of(manifest)
+    method, licence = texts.METHOD, "not on record"
+    source = f"data set {manifest.data.get('dataset', 'not on record')} of {facts.maker}"
+    meaning = "a calibrated score for each label; they sum to 1"
+    if backbone is not None:
+        licence = f"not on record; backbone weights: {backbone.licence}"
+    if said is not None:
+        method, licence, source = (
+            brought.METHOD,
+            str(said["licence"]),
+            f"not on record; the model is from {said['source']}",
+        )
+        if manifest.calibration.coverage >= 1:
+            meaning = "a score for each label, not calibrated; they sum to 1"
     return {
         "version": str(manifest.version),
         "changelog": {str(v.number): v.notes or f"made {v.created}" for v in facts.versions},
         "task": f"Classification of images: {', '.join(labels)}",
-        "description": f"{manifest.name}, disease {manifest.disease}. {texts.METHOD.en} {NOTICE['en']}",
+        "description": f"{manifest.name}, disease {manifest.disease}. {method.en} {NOTICE['en']}",
         "authors": facts.maker,
-        "copyright": "not on record" if backbone is None else f"not on record; backbone weights: {backbone.licence}",
-        "data_source": f"data set {manifest.data.get('dataset', 'not on record')} of {facts.maker}",
+        "copyright": licence,
+        "data_source": source,
         "data_type": "photographs or other images, RGB, one label each",
         "image_classes": f"three channels, last axis, {spec.value_range[0]:g} to {spec.value_range[1]:g}",
         "label_classes": "one of: " + ", ".join(f"{i} {label}" for i, label in enumerate(labels)),
-        "pred_classes": "a calibrated score for each label; they sum to 1",
+        "pred_classes": meaning,
         "eval_metrics": {name: value for name, value in measured.items() if value is not None},
         "intended_use": " ".join(use if isinstance(use, str) else use.en for use in uses),
         "references": [item for block in texts.REFERENCES.blocks for item in getattr(block, "items", ())],

@@ -8,7 +8,7 @@ import numpy as np
 
 from coordinator.intake.cleaning import FEW_IMAGES, IMBALANCE
 from coordinator.intake.shortcuts import sentence
-from coordinator.releases.cards import texts, thresholds
+from coordinator.releases.cards import brought, texts, thresholds
 from coordinator.releases.cards.facts import CardFacts, Version, headline
 from coordinator.reports import sections
 from coordinator.reports.document import (
@@ -82,6 +82,8 @@ def _alerts(facts: CardFacts, figures: Figures | None) -> tuple[Alert, ...]:
         found.append(Alert(texts.RANDOM, grave=True))
     if facts.release is not None and facts.release["state"] == "withdrawn":
         found.append(Alert(texts.withdrawn(facts.release["reason"]), grave=True))
+    if (said := brought.facts_of(manifest)) is not None:
+        found.append(brought.alert(said))
     if headline(manifest) is None:
         found.append(Alert(texts.NO_FIGURES, grave=True))
     elif figures is None:
@@ -135,6 +137,8 @@ def _summary(facts: CardFacts, figures: Figures | None) -> Section:
 
 
 def _data(manifest: ReleaseManifest, figures: Figures | None) -> Section:
+    if (said := brought.facts_of(manifest)) is not None:
+        return brought.data(said)
     data, per_class = manifest.data, manifest.metrics.get("per_class", {})
     total = sum(row["n"] for row in per_class.values())
     blocks: list[Block] = [
@@ -168,6 +172,7 @@ def _data(manifest: ReleaseManifest, figures: Figures | None) -> Section:
 
 def _method(facts: CardFacts) -> Section:
     manifest, training = facts.manifest, facts.training
+    method = texts.METHOD if brought.facts_of(manifest) is None else brought.METHOD
     rows: list[tuple[Words, Cell]] = []
     if manifest.backbone is not None:
         rows += [
@@ -193,7 +198,7 @@ def _method(facts: CardFacts) -> Section:
             rows.append((name, joined(map(str, value)) if isinstance(value, list) else str(value)))
     if found := training.get("parity"):
         rows.append((texts.PARITY, f"{found['agreement']:.2%}"))
-    return Section(Words("Method and backbone", "方法与主干网络"), (Paragraph(texts.METHOD), Facts(tuple(rows))))
+    return Section(Words("Method and backbone", "方法与主干网络"), (Paragraph(method), Facts(tuple(rows))))
 
 
 def _performance(manifest: ReleaseManifest, figures: Figures | None, scored: Scored | None) -> Section:
@@ -257,6 +262,7 @@ def _rungs(facts: CardFacts) -> Section:
 
 def _calibration(facts: CardFacts, figures: Figures | None, scored: Scored | None) -> Section:
     manifest, found = facts.manifest, facts.manifest.calibration
+    is_ours = brought.facts_of(manifest) is None
     by_label = tuple(
         (x.label, f"{t:.4f}", f"{b:+.4f}")
         for x, t, b in zip(manifest.labels, found.thresholds, found.bias, strict=True)
@@ -269,13 +275,15 @@ def _calibration(facts: CardFacts, figures: Figures | None, scored: Scored | Non
                 (Words("Expected calibration error", "期望校准误差"), figure(manifest.metrics.get("ece"))),
             )
         ),
-        Paragraph(texts.ABOUT_CALIBRATION),
+        Paragraph(texts.ABOUT_CALIBRATION if is_ours else brought.about_calibration(manifest)),
     ]
     if figures is not None and scored is not None:
         blocks += sections.calibration(scored, figures, found.coverage)
     blocks.append(Table((sections.CLASS, Words("threshold", "阈值"), Words("bias", "偏置")), by_label))
     blocks += _found(manifest, thresholds.CALIBRATION)
-    if never := [x.label for x, t in zip(manifest.labels, found.thresholds, strict=True) if t >= 1]:
+    if found.coverage < 1 and (
+        never := [x.label for x, t in zip(manifest.labels, found.thresholds, strict=True) if t >= 1]
+    ):
         blocks.append(Alert(texts.never_excluded(never)))
     return Section(Words("Calibration and coverage", "校准与覆盖率"), tuple(blocks))
 
@@ -299,7 +307,7 @@ def _recalibration(facts: CardFacts) -> Section:
 def _limits(manifest: ReleaseManifest) -> Section:
     quality = tuple((name, f"{getattr(manifest.quality, field):.5g}") for field, name in texts.QUALITY.items())
     blocks: list[Block] = [
-        Paragraph(texts.ABOUT_QUALITY),
+        Paragraph(texts.ABOUT_QUALITY if brought.facts_of(manifest) is None else brought.ABOUT_QUALITY),
         Table((Words("measure", "指标"), Words("limit", "界限")), quality),
     ]
     if manifest.novelty is None:

@@ -132,17 +132,20 @@ REFERENCES = Section(
 def use(manifest: ReleaseManifest) -> Section:
     """Intended and out-of-scope use."""
     dataset = str(manifest.data.get("dataset", manifest.model))
+    of = Words(f"of the data set {dataset}", f"数据集 {dataset} ")
+    if "brought" in manifest.data:
+        of = Words("that it was trained on, which are not known here", "其训练图像（此处未知）")
     labels = joined(x.label for x in manifest.labels)
     return Section(
         Words("Intended use, and what it is not for", "预期用途与不适用范围"),
         (
             Paragraph(
                 Words(
-                    f"For research on telling apart {labels.en} in images like those of the data set {dataset}: as one "
+                    f"For research on telling apart {labels.en} in images like those {of.en}: as one "
                     "opinion beside a clinician who looks at the image itself, for teaching, and for testing networks of "
                     "clinics. Every answer comes with a prediction set and an outcome; an outcome other than recognised "
                     "means: take another picture, or refer.",
-                    f"用于研究：在与数据集 {dataset} 类似的图像中区分 {labels.zh}；作为亲自阅片的临床医生的参考意见，"
+                    f"用于研究：在与{of.zh}类似的图像中区分 {labels.zh}；作为亲自阅片的临床医生的参考意见，"
                     "以及用于教学和诊所网络测试。每个答案都附有预测集和结果；结果不是“已识别”时，请重新拍摄或转诊。",
                 )
             ),

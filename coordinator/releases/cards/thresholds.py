@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from coordinator.releases.cards import brought
 from coordinator.reports.document import Cell, Words
 from protocols.manifest import ReleaseManifest
 
@@ -46,6 +47,7 @@ _HOW = {
         "{share:.1%} 的训练图像能通过每一项；若与 {copies} 张图像的劣化副本有间隔，再向 {caught:.0%} 的副本不能通过的值移动 "
         "{towards:.0%}",
     ),
+    "none_brought": brought.NOT_FOUND,
     "likelihood_at_site": Words(
         "likelihood on {images} labelled images of {groups} groups of the site, every class counting alike, held back as "
         "{prior:g} images would",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import get_args
 
@@ -131,3 +132,13 @@ def test_every_pair_of_colours_can_be_read() -> None:
 def test_outcomes_weigh_the_same() -> None:
     weights = [theme.contrast(pair) for pair in theme.TONES.values()]
     assert max(weights) / min(weights) < 1.5
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_model_that_was_never_calibrated_claims_no_known_pictures(language: str) -> None:
+    words = texts(language)
+    plain = answer("unsure")
+    never = replace(plain, coverage=1.0)
+    assert "100" not in wording.set_sentence(never, words)
+    assert wording.set_sentence(never, words) != wording.set_sentence(plain, words)
+    assert ("never checked" if language == "en" else "从未") in wording.set_sentence(never, words)
