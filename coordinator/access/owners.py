@@ -6,7 +6,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.errors import CoordinatorError
-from coordinator.store.tables import dataset_owners, datasets
+from coordinator.store.tables import dataset_owners, datasets, models
 from protocols import access
 
 
@@ -23,10 +23,14 @@ async def check(
         job: the job that asks; a data set that it made itself, before its process died, is its own.
 
     Raises:
-        CoordinatorError: ``dataset.not_yours``.
+        CoordinatorError: ``dataset.not_yours``; ``dataset.name_of_models`` where a new data set would be trained into a
+            line of models that stands without it.
     """
     dataset = await connection.scalar(select(datasets.c.id).where(datasets.c.name == name))
     if dataset is None:
+        stands = await connection.scalar(select(models.c.id).where(models.c.name == name).limit(1))
+        if stands is not None and access.DATASET_ANY not in scopes:
+            raise CoordinatorError("dataset.name_of_models", name=name)
         return False
     row = (await connection.execute(select(dataset_owners).where(dataset_owners.c.name == name))).first()
     mine = row is not None and row.owner == owner and (row.dataset == dataset or row.job == job)

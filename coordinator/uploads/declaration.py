@@ -23,6 +23,7 @@ MOST_LABELS_BYTES: Final = 256 * 1024
 MODEL_FORMATS: Final = ("tflite", "keras", "h5")
 EFFORTS: Final = ("quick", "standard", "full")
 MOST_BYTES: Final = 1 << 40
+_MOST_DEPTH = 8
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,18 @@ def _model(told: dict[str, Any]) -> dict[str, Any]:
     description = told.get("description")
     if told.get("format") not in MODEL_FORMATS:
         raise _wrong("format")
-    if not isinstance(description, dict) or len(json.dumps(description)) > MOST_LABELS_BYTES:
+    if not isinstance(description, dict) or not _shallow(description, _MOST_DEPTH):
+        raise _wrong("description")
+    if len(json.dumps(description)) > MOST_LABELS_BYTES:
         raise _wrong("description")
     return {"format": told["format"], "description": description}
+
+
+def _shallow(value: object, levels: int) -> bool:
+    """Whether JSON is nested no deeper than anybody's description is."""
+    if not isinstance(value, (dict, list)):
+        return True
+    return levels > 0 and all(_shallow(v, levels - 1) for v in (value.values() if isinstance(value, dict) else value))
 
 
 def effort(value: object) -> str:

@@ -170,7 +170,7 @@ class Serving:
             config = HttpConfig()
             self.url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
             config.bind = [f"fd://{listener.detach()}"]
-            config.loglevel = "ERROR"
+            config.loglevel, config.graceful_timeout = "ERROR", 0.5
             if tls:
                 paths = self.office.coordinator.authority.issue_server(["127.0.0.1"], datetime.now(UTC))
                 config.certfile, config.keyfile = map(str, paths)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.access.owners import check, claim, confirm
 from coordinator.errors import CoordinatorError
-from coordinator.store.tables import datasets
+from coordinator.store.tables import datasets, models
 from protocols import access
 from tests.support.coordinator import database
 
@@ -78,3 +78,11 @@ async def test_who_may_write_to_all_does_not_take_over(connection: AsyncConnecti
     await claim(connection, "cells", "keeper", ANY, "job-1")
     await confirm(connection, "cells", "job-1")
     await refused(connection, "keeper")
+
+
+async def test_a_new_data_set_does_not_slip_into_a_line_of_models(connection: AsyncConnection) -> None:
+    row = {"name": "cells", "version": 1, "disease": "malaria", "dataset": "", "manifest": "", "created": ""}
+    await connection.execute(models.insert().values(**row, training={}))
+    with pytest.raises(CoordinatorError, match=r"dataset\.name_of_models"):
+        await claim(connection, "cells", "north", NONE, "job-1")
+    await claim(connection, "cells", "keeper", ANY, "job-2")

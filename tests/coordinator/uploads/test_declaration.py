@@ -26,6 +26,14 @@ def dataset(**fields: Any) -> dict[str, Any]:
     return changed(dataset={**GOOD["dataset"], **fields})
 
 
+def without_dataset(**fields: Any) -> dict[str, Any]:
+    return {**{k: v for k, v in GOOD.items() if k != "dataset"}, "kind": "model", **fields}
+
+
+def nested(levels: int) -> Any:
+    return [nested(levels - 1)] if levels else "x"
+
+
 def test_a_declaration_is_read_with_its_defaults() -> None:
     declared = read(GOOD)
     assert (declared.parts, subject(declared.kind, declared.options), declared.groups_csv) == (2, "malaria", None)
@@ -68,7 +76,10 @@ def test_a_declaration_is_read_with_its_defaults() -> None:
         dataset(train="heroic"),
         dataset(train=True),
         dataset(path="/etc/passwd"),
-        {**GOOD, "kind": "model", "model": {"format": "exe", "description": {}}},
+        without_dataset(model={"format": "exe", "description": {}}),
+        without_dataset(model={"format": "h5", "description": ["a"]}),
+        without_dataset(model={"format": "h5", "description": {"a": "x" * declaration.MOST_LABELS_BYTES}}),
+        without_dataset(model={"format": "h5", "description": {"a": nested(20)}}),
     ],
     ids=lambda b: str(b)[-60:],
 )
