@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -88,11 +88,12 @@ async def initialise(root: Path, config: Config) -> None:
 
 
 def model_importer() -> ImportModel | None:
-    """What vets and imports an uploaded model; None where this coordinator was installed without it."""
-    if importlib.util.find_spec("coordinator.vetting") is None:
+    """What vets and imports an uploaded model; None on a system without the sandbox."""
+    if sys.platform == "win32":
         return None
-    found: ImportModel = importlib.import_module("coordinator.vetting.importing").import_model
-    return found
+    from coordinator.vetting.importing import import_model
+
+    return import_model
 
 
 @asynccontextmanager

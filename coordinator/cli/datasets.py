@@ -135,6 +135,9 @@ async def upload(
     min_edge: Annotated[
         int, typer.Option(min=MIN_EDGE_PX, max=10_000, help="Refuse images below this many pixels a side")
     ] = MIN_EDGE_PX,
+    keep_originals: Annotated[
+        bool, typer.Option("--keep-originals", help="Let the files be kept too, de-identified")
+    ] = False,
     train: Annotated[bool, typer.Option("--train", help="Then queue a training (scope train)")] = False,
     effort: Annotated[str, typer.Option(help="Of the training: quick, standard or full")] = "standard",
     no_wait: uploads.NoWait = False,
@@ -150,6 +153,7 @@ async def upload(
         "name": name or slugify(disease) or disease,
         "merge_classes": merge_classes,
         "first_frame": first_frame,
+        "keep_originals": keep_originals,
         "min_edge_px": min_edge,
     }
     if groups is not None:

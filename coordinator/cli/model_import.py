@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,19 +41,19 @@ async def model_import(
                 coordinator, file, description, by or coordinator.config.name, utc_now(), progress
             )
 
-    def human() -> None:
-        name = f"{document['model']}@{document['version']}"
-        console.line(
-            f"{name}: {description.name}, vetted and standardised.", f"{name}：{description.name}，已通过检查并标准化。"
-        )
-        for protection, state in document["vetting"]["sandbox"].items():
-            if state != "on":
-                console.line(f"! sandbox, {protection}: {state}", f"! 沙箱 {protection}：{state}")
-        console.line(
-            "Nothing is known of its accuracy here, and every answer is unsure until it is calibrated: "
-            f"evaluate {name} --on PATH, then recalibrate {name} --on PATH.",
-            "其准确性未知，校准之前所有结果均为“不确定”："
-            f"请先运行 evaluate {name} --on PATH，再运行 recalibrate {name} --on PATH。",
-        )
+    console.answer(document, lambda: print_imported(console, document))
 
-    console.answer(document, human)
+
+def print_imported(console: Console, document: dict[str, Any]) -> None:
+    """What became of a model that was brought."""
+    name = f"{document['model']}@{document['version']}"
+    console.line(f"{name} is vetted and standardised.", f"{name} 已通过检查并标准化。")
+    for protection, state in document["vetting"]["sandbox"].items():
+        if state != "on":
+            console.line(f"! sandbox, {protection}: {state}", f"! 沙箱 {protection}：{state}")
+    console.line(
+        "Nothing is known of its accuracy here, and every answer is unsure until it is calibrated: "
+        f"evaluate {name} --on PATH, then recalibrate {name} --on PATH.",
+        "其准确性未知，校准之前所有结果均为“不确定”："
+        f"请先运行 evaluate {name} --on PATH，再运行 recalibrate {name} --on PATH。",
+    )

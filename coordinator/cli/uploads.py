@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from coordinator.cli.model_import import print_imported
 from coordinator.cli.remote import TokenText, remote
 from coordinator.errors import CoordinatorError
 from coordinator.uploads import packing
@@ -47,7 +48,7 @@ async def model(
         raise CoordinatorError("usage", problem="--labels takes a JSON file") from error
     told = {"kind": "model", "model": {"format": ending, "description": description}}
     document = upload(console, file, to, token, told, no_wait)
-    console.answer(document, (lambda: queued(console, document)) if no_wait else None)
+    console.answer(document, lambda: (queued if no_wait else print_imported)(console, document))
 
 
 def small_file(path: Path, most_bytes: int) -> bytes:

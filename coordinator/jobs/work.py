@@ -77,10 +77,11 @@ async def _import(coordinator: Coordinator, job: Job, path: Path, now: datetime,
         merge_classes=options["merge_classes"],
         first_frame=options["first_frame"],
         min_edge_px=options["min_edge_px"],
+        keep_originals=options["keep_originals"],
     )
     async with coordinator.database.begin() as connection:
         await owners.claim(connection, chosen.name, request.owner, request.scopes, job.id)
-    datasets = Datasets(coordinator.database, coordinator.home, coordinator.engine)
+    datasets = Datasets(coordinator.database, coordinator.home, coordinator.engine, coordinator.config.intake)
     async with await open_or_build(coordinator.home.root) as knowledge:
         report = await datasets.add(path, chosen, knowledge, now, lambda done, total: progress("images", done, total))
     async with coordinator.database.begin() as connection:

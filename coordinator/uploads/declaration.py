@@ -108,7 +108,7 @@ def read(body: object) -> Declaration:
 
 
 def _dataset(told: dict[str, Any]) -> tuple[dict[str, Any], bytes | None]:
-    known = {"disease", "name", "merge_classes", "first_frame", "min_edge_px", "groups_csv", "train"}
+    known = {"disease", "name", "merge_classes", "first_frame", "keep_originals", "min_edge_px", "groups_csv", "train"}
     if set(told) - known:
         raise _wrong("dataset (unknown field)")
     options = {
@@ -116,6 +116,7 @@ def _dataset(told: dict[str, Any]) -> tuple[dict[str, Any], bytes | None]:
         "name": _slug(told, "name"),
         "merge_classes": _flag(told, "merge_classes"),
         "first_frame": _flag(told, "first_frame"),
+        "keep_originals": _flag(told, "keep_originals"),
         "min_edge_px": _whole({"min_edge_px": MIN_EDGE_PX, **told}, "min_edge_px", MIN_EDGE_PX, 10_000),
         "train": None if told.get("train") is None else effort(told["train"]),
     }

@@ -51,6 +51,7 @@ _DATASET = _object(
     {
         "merge_classes": {"type": "boolean"},
         "first_frame": {"type": "boolean"},
+        "keep_originals": {"type": "boolean"},
         "min_edge_px": {"type": "integer", "minimum": MIN_EDGE_PX, "maximum": 10_000},
         "groups_csv": {"type": ["string", "null"], "contentEncoding": "base64"},
         "train": {"enum": [*declaration.EFFORTS, None]},
