@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import click
@@ -49,7 +50,7 @@ async def list_(console: Console, to: To = None, token: TokenText = None) -> Non
                 console.t("queued", "排队时间"),
             ],
             [
-                [r["job"], r["kind"], r["subject"], r["owner"] or "—", r["state"], _progress(r), r["created"]]
+                [r["job"], r["kind"], r["subject"], r["owner"] or "—", r["state"], _progress(r), _minute(r["created"])]
                 for r in document["jobs"]
             ],
         ),
@@ -108,6 +109,10 @@ async def train(
         document,
         lambda: console.line(f"Training queued: job {document['job']}.", f"训练已排队：任务 {document['job']}。"),
     )
+
+
+def _minute(created: str) -> str:
+    return f"{datetime.fromisoformat(created).astimezone():%Y-%m-%d %H:%M}"
 
 
 def _progress(row: dict[str, Any]) -> str:
