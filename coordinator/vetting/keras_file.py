@@ -12,7 +12,7 @@ from typing import Any
 
 from coordinator.errors import CoordinatorError
 
-MAX_PARAMETERS = 150_000_000
+MAX_PARAMETERS = 60_000_000  # as float16 they fill the largest stage that is taken
 MAX_CONFIG_BYTES = 8 << 20
 _MAX_DEPTH, _MAX_NODES = 60, 400_000
 MODELS = {"Functional", "Sequential", "Model"}
