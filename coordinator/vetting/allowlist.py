@@ -24,9 +24,9 @@ _NEEDS_OPTIONS = {
 class Limits:
     """Bounds of a file and of what it declares; a phone must run it too."""
 
-    file_bytes: int = 300 * _MB
+    file_bytes: int = 128 * _MB  # checking and rewriting takes some three times as much of the coordinator's memory
     operators: int = 4000
-    tensor_bytes: int = 256 * _MB
+    tensor_bytes: int = 128 * _MB
     computed_bytes: int = 1024 * _MB  # of all computed tensors together, above what any arena needs
     side: int = 1 << 24  # of one dimension
 

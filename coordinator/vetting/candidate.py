@@ -17,6 +17,7 @@ from protocols.recognition import scores
 
 LEAST_NODE_VERSION = "0.1.0"
 ROLE = "model"
+_SAME_SUM = 1e-3  # logits that sum to 1 for every picture are a softmax already
 _SUM_TOLERANCE = 0.02  # of a softmax that was rounded to 1/256 steps
 
 
@@ -39,6 +40,8 @@ def check_output(logits: NDArray[np.float64], wanted: Description) -> None:
         CoordinatorError: ``vetting.output_kind``.
     """
     if wanted.output == "logits":
+        if logits.min() >= 0 and np.abs(logits.sum(axis=1) - 1).max() < _SAME_SUM:
+            raise CoordinatorError("vetting.output_kind", stated="logits", found="Σ 1, softmax")
         return
     given = np.exp(logits)
     if given.max() > 1 + _SUM_TOLERANCE:

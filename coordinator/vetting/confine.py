@@ -11,12 +11,14 @@ import resource
 import signal
 import struct
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from coordinator.errors import CoordinatorError
 
 _NOBODY = 65534
+_PACKAGES = Path(__file__).parent.parent.parent
 _MB = 1 << 20
 _NEWNET, _NEWIPC, _NEWUSER = 0x40000000, 0x08000000, 0x10000000
 _SET_PDEATHSIG, _SET_DUMPABLE, _SET_SECCOMP, _SET_NO_NEW_PRIVS = 1, 4, 22, 38
@@ -150,15 +152,17 @@ def _limit(rights: Rights) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (rights.cpu_s, rights.cpu_s + 5))  # SIGXCPU tells it from other ends
     if not rights.threads:  # counts all of the user's processes, so that with 0 there is no further one
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-    oom = Path("/proc/self/oom_score_adj")
-    if oom.exists():
-        oom.write_text("900", "ascii")
+    with suppress(OSError):  # where memory runs out for all, this process is to go first
+        Path("/proc/self/oom_score_adj").write_text("900", "ascii")
 
 
 def _open_system() -> list[int]:
     """Descriptors of what Python and its libraries are read from; nothing of the coordinator's home is among it."""
-    packages = [p for p in sys.path if p and Path(p).is_dir()]
-    paths = dict.fromkeys([*_SYSTEM, sys.prefix, sys.base_prefix, *packages])
+    packages = [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
+    ours = [
+        str(_PACKAGES / name) for name in ("coordinator", "protocols")
+    ]  # not what lies beside them: it may be a home
+    paths = dict.fromkeys([*_SYSTEM, sys.prefix, sys.base_prefix, *packages, *ours])
     flags = getattr(os, "O_PATH", 0) | os.O_CLOEXEC
     return [os.open(path, flags) for path in paths if Path(path).exists()]
 

@@ -89,7 +89,7 @@ class Table:
         return None if target is None else Table(self.data, target, what)
 
     def vector(self, slot: int, dtype: str, most: int) -> NDArray[Any]:
-        """A copy of a vector of numbers; empty where it is not written.
+        """A vector of numbers, not to be written to; empty where it is not in the file.
 
         Raises:
             CoordinatorError: also ``vetting.over_limit`` where it has more than ``most`` entries.
@@ -99,7 +99,7 @@ class Table:
         if target is None:
             return np.zeros(0, dtype)
         count = self._count(target, size, most)
-        return np.frombuffer(self.data, dtype, count, target + 4).copy()
+        return np.frombuffer(self.data, dtype, count, target + 4)
 
     def tables(self, slot: int, what: str, most: int) -> list[Table]:
         """The tables of a vector."""

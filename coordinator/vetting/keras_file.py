@@ -12,7 +12,7 @@ from typing import Any
 
 from coordinator.errors import CoordinatorError
 
-MAX_PARAMETERS = 150_000_000
+MAX_PARAMETERS = 60_000_000  # as float16 they fill the largest stage that is taken
 MAX_CONFIG_BYTES = 8 << 20
 _MAX_DEPTH, _MAX_NODES = 60, 400_000
 MODELS = {"Functional", "Sequential", "Model"}
@@ -64,8 +64,8 @@ _WIDTHS = ("units", "filters")
 _BOUNDED = {  # name -> the most that a single number may be
     **dict.fromkeys(("kernel_size", "pool_size", "strides", "dilation_rate", "padding", "cropping", "size"), 64),
     **dict.fromkeys(("depth_multiplier", "groups"), 4096),
-    **dict.fromkeys(("height", "width", "target_shape"), 1 << 22),
-    **dict.fromkeys(("batch_shape", "batch_input_shape", "shape"), 1024),
+    **dict.fromkeys(("height", "width", "target_shape", "shape"), 1 << 22),
+    **dict.fromkeys(("batch_shape", "batch_input_shape"), 1024),
 }
 
 

@@ -111,9 +111,10 @@ class _Stage:
         graph.inputs, graph.outputs, graph.name = [self._input], [self._output], "main"
         model.subgraphs = [graph]
         model.signatureDefs = [self._signature()]
-        builder = flatbuffers.Builder(1024)
+        constants = sum(t.size_bytes + _ALIGNMENT for t in self._tensors if t.data is not None)
+        builder = flatbuffers.Builder(constants + (1 << 16))  # at once: growing would double what large weights take
         builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
-        return bytes(builder.Output())
+        return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
     def _number(self, name: str) -> int:
         return ALLOWED[name][0] if name in ALLOWED else int(getattr(self._schema.BuiltinOperator, name))
@@ -167,7 +168,7 @@ class _Bytes:
         schema_slots = 3
         vector = None
         if self._data is not None:
-            content = self._data.tobytes()
+            content = self._data.data
             builder.StartVector(1, len(content), _ALIGNMENT)
             builder.head -= len(content)
             builder.Bytes[builder.head : builder.head + len(content)] = content

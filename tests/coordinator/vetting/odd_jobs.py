@@ -68,3 +68,14 @@ def look_around(arguments: dict[str, Any]) -> dict[str, str]:
         "environment": ",".join(sorted(os.environ)) or "empty",
         "own room": attempt(lambda: list(Path().iterdir())),
     }
+
+
+def run_unvetted(_: dict[str, Any]) -> None:
+    """What vetting spares LiteRT: the file as it came."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path="stage.tflite")
+    interpreter.allocate_tensors()
+    for taken in interpreter.get_input_details():
+        interpreter.set_tensor(taken["index"], np.zeros(taken["shape"], taken["dtype"]))
+    interpreter.invoke()

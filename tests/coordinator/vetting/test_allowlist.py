@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import json
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from coordinator.errors import CoordinatorError
+from coordinator.vetting import keras_file
 from coordinator.vetting.allowlist import Limits
-from coordinator.vetting.description import parse
+from coordinator.vetting.description import parse, read
 from coordinator.vetting.examination import vetted_stage
 from tests.coordinator.vetting import models
 from tests.coordinator.vetting.models import OPS, Builder, options, schema
@@ -232,3 +235,21 @@ def test_the_same_model_is_standardised_to_the_same_bytes_without_what_was_not_r
     builder.model.description = "Patient Li, do not publish"
     builder.graph.name = builder.graph.tensors[0].name = "Li"
     assert vet(builder.to_bytes()) == plain
+
+
+def test_the_example_in_the_documentation_is_a_labels_file() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "model-import.md").read_text("utf-8")
+    example = text.split("```json\n")[1].split("```")[0].replace('"…"', json.dumps("a" * 64))
+    found = read(example.encode("utf-8"))
+    assert [x.label for x in found.labels] == ["parasitized", "uninfected"]
+
+
+def test_the_documented_limits_are_the_programs() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "model-import.md").read_text("utf-8")
+    limits = Limits()
+    for phrase in (
+        f"At most {limits.file_bytes >> 20} MB, {limits.operators:,} operators, {limits.tensor_bytes >> 20} MB a tensor",
+        f"{limits.computed_bytes >> 30} GB of computed tensors",
+        f"at most {keras_file.MAX_PARAMETERS // 10**6} million parameters",
+    ):
+        assert phrase in text, phrase

@@ -178,6 +178,7 @@ def _misshapen() -> bytes:
         (models.endless(), {"input": {"edge_px": 256}}, "vetting.timed_out"),
         (models.colours(OPS.LOGISTIC), {"output": "softmax"}, "vetting.output_kind"),
         (models.colours(), {"output": "sigmoid"}, "vetting.output_kind"),
+        (models.colours(OPS.SOFTMAX), {"output": "logits"}, "vetting.output_kind"),
         (models.colours(), {"sha256": "0" * 64}, "vetting.digest"),
         (models.colours(), {"labels": ["a", "b"]}, "vetting.label_count"),
         (models.colours(), {"labels": [{"label": "a", "entry": "no-such-page"}, "b", "c"]}, "dataset.unknown_entry"),

@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -72,6 +73,14 @@ def test_a_job_that_was_taken_over_reaches_nothing(sandbox: Sandbox, room: Path,
     assert tried.result["environment"] == "empty"
     assert tried.result["own room"] == "done"
     assert not (room / "left").exists()
+
+
+def test_a_home_beside_the_program_is_out_of_reach_too(sandbox: Sandbox, room: Path) -> None:
+    with TemporaryDirectory(dir=Path(__file__).parent.parent.parent.parent, prefix=".home-") as beside:
+        (Path(beside) / "online.pem").write_text("secret")
+        arguments = {"key": f"{beside}/online.pem", "port": 9}
+        tried = sandbox.run(f"{JOBS}:look_around", arguments, room, BOUNDS)
+    assert tried.sandbox["files"] != "on" or tried.result["read a key"] == "PermissionError"
 
 
 def test_the_protections_of_this_machine_are_named(sandbox: Sandbox, room: Path) -> None:
