@@ -55,7 +55,6 @@ def thumbnail(path: Path) -> bytes | None:
     """A kept copy made small, JPEG; None where it is gone."""
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as image:
-            image.draft("RGB", (2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
             small = image.convert("RGB")
             small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
     except OSError:
