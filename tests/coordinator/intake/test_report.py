@@ -64,7 +64,7 @@ async def test_page_says_it_all_and_stands_alone(coordinator: Coordinator, tmp_p
     found = await pages(coordinator)
     for language, said in (
         ("en", ["(text)", "ultrasound", "converted from RGBA", "One image under two labels"]),
-        ("zh", ["同一图像有两个标签", "超声", "仅凭", "拒绝"]),
+        ("zh", ["同一图像有两个标签", "超声", "仅凭", "拒绝", "由 RGBA 转换", "边长不足 64 像素"]),
     ):
         content = found[language]
         pictures = Page(content, pictures=True).pictures
