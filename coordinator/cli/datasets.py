@@ -317,7 +317,7 @@ async def quarantine_list(
 async def quarantine_show(
     console: Console,
     image: Annotated[str, typer.Argument(help="Id from quarantine list")],
-    out: Annotated[Path, typer.Option(help="Write the picture here (PNG, or JPEG for large ones), to look at it")],
+    out: Annotated[Path, typer.Option(help="Write the picture here (PNG), to look at it")],
 ) -> None:
     """Write an image that waits to a file, to look at it."""
     check_targets(out)

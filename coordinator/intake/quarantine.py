@@ -53,7 +53,7 @@ class Quarantine:
             ]
 
     async def picture(self, id_: str) -> tuple[dict[str, Any], bytes]:
-        """One image's row and its picture, PNG or JPEG.
+        """One image's row and its picture, PNG.
 
         Raises:
             CoordinatorError: ``quarantine.unknown``.

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from coordinator.intake import shortcuts
+from coordinator.intake.cleaning import DIFFERENT_EXTENSION
 from coordinator.reports.document import (
     NONE,
     Alert,
@@ -48,6 +49,13 @@ _COUNTS = (
     ("label_conflicts", Words("label conflicts", "标签冲突")),
 )
 
+_NOTES = {
+    "small": ("below 64 pixels a side", "边长不足 64 像素"),
+    "reduced from 16 bits": ("reduced from 16 bits a channel", "由每通道 16 位降低"),
+    "turned upright": ("turned upright as EXIF says", "已按 EXIF 方向转正"),
+    DIFFERENT_EXTENSION: (DIFFERENT_EXTENSION, "扩展名与内容不符"),
+}
+
 Thumbnails = Callable[[str], bytes | None]  # by file name in the set
 
 
@@ -55,7 +63,6 @@ def thumbnail(path: Path) -> bytes | None:
     """A kept copy made small, JPEG; None where it is gone."""
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as image:
-            image.draft("RGB", (2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
             small = image.convert("RGB")
             small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
     except OSError:
@@ -192,7 +199,7 @@ def _import(row: dict[str, Any], of_file: Thumbnails) -> Section:
     )
     if row["notes"]:
         headings = (Words("conversions and remarks", "转换与备注"), IMAGES)
-        blocks.append(Table(headings, tuple((note, str(n)) for note, n in row["notes"].items())))
+        blocks.append(Table(headings, tuple((_note(note), str(n)) for note, n in row["notes"].items())))
     if row["rejected"]:
         blocks.append(_rejected(row["rejected"]))
     if waiting := row.get("quarantined"):
@@ -210,6 +217,13 @@ def _import(row: dict[str, Any], of_file: Thumbnails) -> Section:
     return Section(Words(f"Import of {moment(row['imported'])}", f"导入：{moment(row['imported'])}"), tuple(blocks))
 
 
+def _note(note: str) -> Words:
+    """A note of a check in both languages."""
+    if mode := note.removeprefix("converted from ") if note.startswith("converted from ") else "":
+        return Words(note, f"由 {mode} 转换")
+    return Words(*_NOTES[note]) if note in _NOTES else Words(note, note)
+
+
 def _rejected(rejected: list[dict[str, Any]]) -> Table:
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (r["file"], Words(r["reason"], r.get("reason_zh", r["reason"])), r["code"]) for r in rejected[:MOST_ROWS]
@@ -224,9 +238,9 @@ def _sets(sets: list[list[str]], title: Words, of_file: Thumbnails | None) -> li
     if not sets:
         return []
     more = len(sets) - MOST_PICTURES
-    told = Words(f"{title.en}: {len(sets)} sets", f"{title.zh}：{len(sets)} 组")
+    told = Words(f"{title.en} (sets: {len(sets)})", f"{title.zh}（{len(sets)} 组）")
     if more > 0:
-        told = Words(f"{told.en}, {MOST_PICTURES} shown.", f"{told.zh}，显示 {MOST_PICTURES} 组。")
+        told = Words(f"{told.en}; {MOST_PICTURES} are shown.", f"{told.zh}；显示 {MOST_PICTURES} 组。")
     pictures = []
     for names in sets[:MOST_PICTURES]:
         picture = next((p for p in map(of_file, names) if p), None) if of_file else None

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from coordinator.intake import images
-from coordinator.intake.images import Checked, Wanted, check
+from coordinator.intake.images import Checked, Wanted, check, kept_copy
 from coordinator.intake.limits import Limits
+from protocols.imaging import InputSpec, open_image, prepare
 from tests.support.bombs import chunk, huge_png
 from tests.support.pictures import noise, png
 
@@ -184,3 +185,23 @@ def test_more_memory_than_allowed_rejects_the_file(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(images, "perceptual_hash", demanding)
     assert checked(tmp_path, PNG).code == "image.too_demanding"
+
+
+SPEC = InputSpec(299, (0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("size", "format_", "identical"),
+    [((130, 120), "PNG", True), ((1000, 700), "JPEG", True), ((1500, 1300), "JPEG", True), ((4000, 3000), "JPEG", True),
+     ((1800, 700), "PNG", True), ((1300, 1250), "BMP", False)],
+)  # fmt: skip
+def test_model_input_from_the_kept_copy_is_that_from_the_original(
+    size: tuple[int, int], format_: str, identical: bool
+) -> None:
+    data = saved(noise(3, 300).resize(size), format_)
+    inputs = []
+    for source in (data, kept_copy(data)):
+        with open_image(source) as image:
+            inputs.append(prepare(image, SPEC))
+    difference = np.abs(inputs[0] - inputs[1]).max() * 255
+    assert difference == 0 if identical else difference < 6

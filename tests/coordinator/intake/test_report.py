@@ -36,6 +36,10 @@ async def spoiled(coordinator: Coordinator, folder: Path) -> None:
     """A set with something of everything."""
     write_set(folder, 24)
     (folder / "groups.csv").unlink()
+    for path in (folder / "parasitized").glob("*.png"):
+        with Image.open(path) as picture:
+            picture.save(path.with_suffix(".jpg"))
+        path.unlink()
     inside = folder / "uninfected"
     (inside / f"{HOSTILE}.png").write_bytes(b"hello")
     (inside / "copy.png").write_bytes((inside / "0.png").read_bytes())
@@ -60,7 +64,7 @@ async def test_page_says_it_all_and_stands_alone(coordinator: Coordinator, tmp_p
     found = await pages(coordinator)
     for language, said in (
         ("en", ["(text)", "ultrasound", "converted from RGBA", "One image under two labels"]),
-        ("zh", ["同一图像有两个标签", "超声", "仅凭", "拒绝"]),
+        ("zh", ["同一图像有两个标签", "超声", "仅凭", "拒绝", "由 RGBA 转换", "边长不足 64 像素"]),
     ):
         content = found[language]
         pictures = Page(content, pictures=True).pictures
@@ -72,7 +76,7 @@ async def test_page_says_it_all_and_stands_alone(coordinator: Coordinator, tmp_p
             with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
                 assert max(image.size) <= 96 and not image.getexif()
         assert len(content) < 100_000
-    assert "The class can be told from the border colour" in found["en"]
+    assert "The class can be told from the file format" in found["en"]
 
 
 async def test_report_counts_and_names(coordinator: Coordinator, tmp_path: Path) -> None:
@@ -83,8 +87,8 @@ async def test_report_counts_and_names(coordinator: Coordinator, tmp_path: Path)
     assert imported["groups_by_class"] == {"parasitized": 24, "uninfected": 26}
     assert imported["notes"] == {"converted from RGBA": 1, "small": 49}
     assert document["disputed"]["model"] is None and "No model" in document["disputed"]["note"]
-    border = next(s for s in document["shortcuts"] if s["facet"] == "border")
-    assert border["found"] and "border" in {w.get("facet") for w in imported["warnings"]}
+    form = next(s for s in document["shortcuts"] if s["facet"] == "format")
+    assert form["found"] and "format" in {w.get("facet") for w in imported["warnings"]}
     json.dumps(document)
 
 

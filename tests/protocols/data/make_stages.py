@@ -86,8 +86,9 @@ def linear_heads() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "head.npz"
         np.savez(source, taps=np.array(taps), bias=np.array([1.0, 0.0, -1.0], np.float32), **kernels)
+        convert.head(source, Path(folder), ["int8", "float16"])
         for encoding in ("int8", "float16"):
-            convert.head(source, HERE / f"head_{encoding}.tflite", encoding)
+            Path(folder, f"{encoding}.tflite").replace(HERE / f"head_{encoding}.tflite")
 
 
 if __name__ == "__main__":
