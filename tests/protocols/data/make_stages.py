@@ -88,7 +88,7 @@ def linear_heads() -> None:
         np.savez(source, taps=np.array(taps), bias=np.array([1.0, 0.0, -1.0], np.float32), **kernels)
         convert.head(source, Path(folder), ["int8", "float16"])
         for encoding in ("int8", "float16"):
-            Path(folder, f"{encoding}.tflite").replace(HERE / f"head_{encoding}.tflite")
+            (HERE / f"head_{encoding}.tflite").write_bytes(Path(folder, f"{encoding}.tflite").read_bytes())
 
 
 if __name__ == "__main__":
