@@ -246,6 +246,8 @@ def kept_copy(source: Path | bytes) -> bytes:
     Raises:
         ImageError: the image cannot be used.
     """
+    if isinstance(source, Path) and is_dicom(source):
+        return encode(_grey_if_grey(_fitted(read_dicom(source))))
     with open_image(source) as image:
         return encode(upright(image))
 

@@ -22,9 +22,10 @@ from coordinator.intake.source import open_training_set
 from coordinator.store.blobs import FolderBlobs
 from coordinator.training import metrics
 from coordinator.training.metrics import Figures
-from protocols.imaging import ImageError, Quality, measure_quality, open_image, prepare
+from protocols.imaging import ImageError, Quality, measure_quality, prepare
 from protocols.manifest import ReleaseManifest
 from protocols.novelty import Residuals
+from protocols.pictures import open_picture
 from protocols.pipeline import Pipelines, Tensors
 from protocols.recognition import Answer, answer
 
@@ -64,7 +65,7 @@ def predict(task: _Task) -> Prediction | str:
         )
     manifest, pipelines = _loaded[task.manifest]
     try:
-        with open_image(task.image) as image:
+        with open_picture(task.image) as image:
             pixels = prepare(image, manifest.input)
         kept = hashlib.sha256(kept_copy(task.image)).hexdigest()
     except ImageError as error:

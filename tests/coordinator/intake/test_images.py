@@ -18,6 +18,7 @@ from coordinator.intake.images import Checked, Wanted, check, kept_copy
 from coordinator.intake.limits import Limits
 from protocols.imaging import InputSpec, open_image, prepare
 from tests.support.bombs import chunk, huge_png
+from tests.support.dicom import dicom_file
 from tests.support.pictures import noise, png
 
 GREY16 = np.tile(np.linspace(0, 5000, 64).astype(np.uint16), (64, 1))
@@ -205,3 +206,9 @@ def test_model_input_from_the_kept_copy_is_that_from_the_original(
             inputs.append(prepare(image, SPEC))
     difference = np.abs(inputs[0] - inputs[1]).max() * 255
     assert difference == 0 if identical else difference < 6
+
+
+def test_evaluation_knows_a_dicom_file_by_the_copy_that_the_import_kept(tmp_path: Path) -> None:
+    path = dicom_file(tmp_path / "IM0001")
+    result = check(Wanted(path, tmp_path / "kept", min_edge_px=16, first_frame=False))
+    assert result.code == "" and hashlib.sha256(kept_copy(path)).hexdigest() == result.sha256
