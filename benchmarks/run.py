@@ -25,6 +25,7 @@ SCRIPTS = (
     "notices",
     "kb_search",
     "honesty",
+    "federation",
     "crop",
     "install_size",
 )

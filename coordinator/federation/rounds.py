@@ -138,13 +138,14 @@ class Rounds:
         strategy = self._strategy(name, state)
         shape = state.head.weights.shape[0], state.head.weights.shape[1]
         arrays = flower.array_record({"weights": state.head.weights, "bias": state.head.bias})
-        config = ConfigRecord(self.config(state, present))
+        config = ConfigRecord(config_of(self._plan, state, present))
         nodes = _Present(sorted(present))
         messages = [
             self._dressed(m, state.head) for m in strategy.configure_train(state.round + 1, arrays, config, nodes)
         ]
         answers = list(self._grid.send_and_receive(messages, timeout=self._plan.deadline_s)) if messages else []
-        judged = judge(sorted(present.values()), [self._reply(a) for a in answers], shape, self._plan.exchange, masks)
+        replies = [reply_of(a, self._name_of(a.metadata.src_node_id)) for a in answers]
+        judged = judge(sorted(present.values()), replies, shape, self._plan.exchange, masks)
         judged = Judgement(judged.kept, _with_reasons(judged.dropped, answers, self._name_of))
         _note(state, number, judged)
         if len(judged.kept) < self._quorum(state):
@@ -220,20 +221,6 @@ class Rounds:
             strategies.remember(self._strategies[name], state.memory)
         return self._strategies[name]
 
-    def config(self, state: State, present: Mapping[int, str]) -> dict[str, Any]:
-        """What the sites are told beside the head."""
-        weights, mean_images = agree([_counts(state, site) for site in sorted(set(present.values()))])
-        training = Training(
-            state.labels,
-            tuple(float(w) for w in weights),
-            max(mean_images, 1.0),
-            self._plan.proximity,
-            self._plan.exchange,
-            self._plan.clip,
-            self._plan.noise,
-        )
-        return {**self._plan.subject.document(), **training.document()}
-
     def _dressed(self, message: Message, head: Head) -> Message:
         """The strategy's message with the head as it travels, and the shared coordinates."""
         content = flower.records(
@@ -241,18 +228,6 @@ class Rounds:
             configs={"config": dict(message.content.config_records["config"])},
         )
         return Message(content, dst_node_id=message.metadata.dst_node_id, message_type=message.metadata.message_type)
-
-    def _reply(self, answer: Message) -> Reply:
-        site = self._name_of(answer.metadata.src_node_id)
-        if answer.has_error():
-            return Reply(site, {}, {})
-        arrays, metrics = answer.content.array_records, answer.content.metric_records
-        if set(arrays) != {"arrays"} or set(metrics) != {"metrics"}:
-            return Reply(site, {}, {})
-        try:
-            return Reply(site, flower.arrays_of(arrays["arrays"]), dict(metrics["metrics"]))
-        except (ValueError, TypeError, KeyError, EOFError):
-            return Reply(site, {}, {})
 
     def _combined(self, strategy: Any, state: State, kept: Iterable[Update]) -> Head:
         """The new shared head: the strategy's word on the changes, drawn back a little towards the start."""
@@ -270,6 +245,34 @@ class Rounds:
         drawn = (self._plan.proximity * new + pull * state.anchor.flat()) / (self._plan.proximity + pull)
         drawn[-labels:] = new[-labels:]  # the bias is held by nothing: the classes' balance is the sites' own
         return unpack_head(pack_head(Head.of_flat(drawn, labels)))
+
+
+def config_of(plan: Plan, state: State, present: Mapping[int, str]) -> dict[str, Any]:
+    """What the sites are told beside the head."""
+    weights, mean_images = agree([_counts(state, site) for site in sorted(set(present.values()))])
+    training = Training(
+        state.labels,
+        tuple(float(w) for w in weights),
+        max(mean_images, 1.0),
+        plan.proximity,
+        plan.exchange,
+        plan.clip,
+        plan.noise,
+    )
+    return {**plan.subject.document(), **training.document()}
+
+
+def reply_of(answer: Message, site: str) -> Reply:
+    """A Flower message as the guard reads it; one that is not even of the right kind is empty, and refused as such."""
+    if answer.has_error():
+        return Reply(site, {}, {})
+    arrays, metrics = answer.content.array_records, answer.content.metric_records
+    if set(arrays) != {"arrays"} or set(metrics) != {"metrics"}:
+        return Reply(site, {}, {})
+    try:
+        return Reply(site, flower.arrays_of(arrays["arrays"]), dict(metrics["metrics"]))
+    except (ValueError, TypeError, KeyError, EOFError):
+        return Reply(site, {}, {})
 
 
 @dataclass(frozen=True)
