@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ssl import SSLObject
 
     from edge_node.activation.pull import Puller
-    from edge_node.agent.gateway import WebsocketGateway
+    from edge_node.agent.gateway import Answer, WebsocketGateway
     from edge_node.bundle.exporter import ListExporter
     from edge_node.bundle.importer import Importer
     from edge_node.bundle.post import HandedOver, Post
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from edge_node.capture.guarded import GuardedSuggestions
     from edge_node.discovery.browser import ZeroconfBrowser
     from edge_node.discovery.trust import Probe
+    from edge_node.federation.extract import Trunk
+    from edge_node.federation.participant import Participant
+    from edge_node.federation.site import LocalSite
     from edge_node.knowledge.replica import ReplicaKnowledge
     from edge_node.outbox.history import History
     from edge_node.outbox.outbox import Delivery, Outbox
@@ -540,8 +543,8 @@ class Edge:
             return None, NoProbe()
         return identity.ca_sha256, TlsProbe(identity.ca_pem, identity.credentials)
 
-    def gateway(self) -> WebsocketGateway:
-        """The line to the coordinator."""
+    def gateway(self, told: Callable[[str, str], None] | None = None) -> WebsocketGateway:
+        """The line to the coordinator; with ``told``, questions of federated runs are answered on it, and it hears of them."""
         from edge_node.agent.gateway import Line, WebsocketGateway
         from edge_node.identity import tls
 
@@ -549,7 +552,70 @@ class Edge:
             identity = self.identity()  # a fresh certificate or a new address counts from the next connection on
             return Line(identity.node_url, tls.pinned(identity.ca_pem, identity.credentials))
 
-        return WebsocketGateway(line, self.config.connect_timeout_s, self._where, self._hear)
+        federation = None if told is None else self._taking_part(told)
+        return WebsocketGateway(line, self.config.connect_timeout_s, self._where, self._hear, federation)
+
+    def _taking_part(self, told: Callable[[str, str], None]) -> Callable[[], Awaitable[Answer | None]]:
+        """Gives what answers questions of federated runs, while this site has consented to one."""
+        from importlib.util import find_spec
+
+        participants: list[Participant] = []
+
+        async def answer(question: bytes) -> bytes | None:
+            if not participants:
+                participants.append(await asyncio.to_thread(self._participant, told))
+            reply = await participants[0].answer(question)
+            self.traffic.count("federation", len(question) + len(reply or b""))
+            return reply
+
+        async def federation() -> Answer | None:
+            if not self.paths.federation.exists() or find_spec("flwr") is None:
+                return None
+            from edge_node.federation.store import SiteStore
+
+            async with SiteStore.open(self.paths.federation) as store:
+                return answer if await store.consents() else None
+
+        return federation
+
+    def _participant(self, told: Callable[[str, str], None]) -> Participant:
+        import numpy as np
+
+        from edge_node.federation.client_app import make_app
+        from edge_node.federation.participant import Participant
+
+        site = self.federation_site()
+        return Participant(make_app(lambda _: site, np.random.default_rng()), self.identity().node, told)
+
+    def federation_site(self) -> LocalSite:
+        """What this site brings, for those who have consented."""
+        from edge_node.federation.site import LocalSite
+
+        return LocalSite(self.paths.federation, self._trunk, self._may_take_part)
+
+    async def _may_take_part(self, disease: str) -> None:
+        from edge_node.federation import permission
+        from edge_node.federation.store import SiteStore
+
+        used = (await self.ledger.this_month()).by_kind.get("federation", 0)
+        async with SiteStore.open(self.paths.federation) as store:
+            permission.require(disease, await store.consents(), utc_now().astimezone(), used)
+
+    async def _trunk(self, sha256: str) -> Trunk | None:
+        """A trunk that an installed release brought, verified."""
+        from edge_node.cache.artifacts import ArtifactCache
+        from edge_node.federation.extract import Trunk
+        from protocols.manifest import ReleaseManifest
+
+        async with self.index() as store:
+            artifacts = ArtifactCache(self.paths.cache, store)
+            for release in await store.installed():
+                needed = [a for a in release.files if a.sha256 == sha256]
+                if needed and await artifacts.holds(release.manifest) and await artifacts.holds(needed[0]):
+                    manifest = ReleaseManifest.from_bytes(artifacts.path(release.manifest.sha256).read_bytes())
+                    if manifest.stages[0].sha256 == sha256:
+                        return Trunk(sha256, artifacts.path(sha256), manifest.input)
+        return None
 
     def _where(self) -> tuple[tuple[str, ...], int] | None:
         """Where other nodes reach the hub, for the coordinator to tell those near."""

@@ -48,6 +48,7 @@ class Plan:
             images, so that many images move it far.
         exchange: form of the changes.
         clip, noise: for privacy; 0: none.
+        everything: sites learn from their held-out images too, for the last rounds after the comparison.
         deadline_s: longest time for the answers of a round.
         gather_s: how long the first round waits for more sites than the fewest.
         wait_s: longest wait for a quorum to be there before a round.
@@ -64,6 +65,7 @@ class Plan:
     exchange: Exchange = "float16"
     clip: float = 0.0
     noise: float = 0.0
+    everything: bool = False
     deadline_s: float = 120.0
     gather_s: float = 0.0
     wait_s: float = 600.0
@@ -258,6 +260,7 @@ def config_of(plan: Plan, state: State, present: Mapping[int, str]) -> dict[str,
         plan.exchange,
         plan.clip,
         plan.noise,
+        plan.everything,
     )
     return {**plan.subject.document(), **training.document()}
 

@@ -82,7 +82,7 @@ def _query(message: Message, site: Site) -> Any:
 
 def _train(message: Message, site: Site, generator: np.random.Generator, *, alone: bool) -> Any:
     training, data, held_out, shared, standard = _read(message, site)
-    seen = data.rows(~held_out)
+    seen = data if training.everything else data.rows(~held_out)
     if not len(seen.labels):
         raise ProtocolError("federation.no_images")
     if alone:

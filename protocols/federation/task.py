@@ -45,6 +45,7 @@ class Training:
         exchange: form of the answer.
         clip: longest change that may leave the site, in standardised coordinates; 0: any.
         noise: standard deviation of Gaussian noise on each parameter, in units of ``clip``; 0: none.
+        everything: learn from the held-out images too, once the comparison with them is done.
     """
 
     labels: tuple[str, ...]
@@ -54,6 +55,7 @@ class Training:
     exchange: Exchange
     clip: float
     noise: float
+    everything: bool
 
     def document(self) -> dict[str, Any]:
         """The form in a message."""
@@ -65,6 +67,7 @@ class Training:
             "exchange": self.exchange,
             "clip": self.clip,
             "noise": self.noise,
+            "everything": self.everything,
         }
 
 
@@ -95,8 +98,8 @@ def read_training(document: dict[str, Any]) -> Training:
     weights = document.get("class-weights")
     if not isinstance(weights, list) or len(weights) != len(labels):
         raise ProtocolError("federation.task_malformed")
-    exchange = document.get("exchange")
-    if exchange not in EXCHANGES:
+    exchange, everything = document.get("exchange"), document.get("everything")
+    if exchange not in EXCHANGES or not isinstance(everything, bool):
         raise ProtocolError("federation.task_malformed")
     return Training(
         labels,
@@ -106,6 +109,7 @@ def read_training(document: dict[str, Any]) -> Training:
         exchange,
         _number(document.get("clip"), 0.0, 1e6),
         _number(document.get("noise"), 0.0, 1e3),
+        everything,
     )
 
 
