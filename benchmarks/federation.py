@@ -20,9 +20,9 @@ from figures import data_folder, figure
 from honesty import Lab, read_set
 from threadpoolctl import threadpool_limits
 
-from coordinator.federation.checkpoint import Checkpoints, State
-from coordinator.federation.comparison import Comparison
-from coordinator.federation.rounds import Plan, Rounds
+from coordinator.federation.checkpoint import State
+from coordinator.federation.refinement import refine
+from coordinator.federation.rounds import Plan
 from coordinator.training import metrics
 from coordinator.training.linear import Projection
 from edge_node.federation.images import LabelledFeatures, held_out
@@ -30,12 +30,13 @@ from protocols.federation.choice import STRATEGIES, Strategy
 from protocols.federation.exchange import Exchange
 from protocols.federation.head import Head, Standard
 from protocols.federation.task import Subject
+from protocols.federation.verdict import Verdict
 from tests.support.federation import MISCHIEFS, FixedSite, Member, MemoryGrid, app_of
 
 SETS = ("malaria_cells", "cxr_pneumonia")
 TAPS = ("mixed4_avg", "mixed4_max", "mixed7_avg", "mixed7_max")
 SITES, ROUNDS, STRENGTH, ALPHA = 6, 20, 1e-3, 0.5
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4, 5)
 ATTACKS = ("none", "NaN", "boosted", "label-flipped", "wrong shape", "1e12 examples")
 ATTACKER = 2  # Flower's number of the first site
 
@@ -91,8 +92,7 @@ def score(who: Cast, logits: np.ndarray) -> float:
 class Outcome:
     state: State
     standard: Standard
-    plan: Plan
-    grid: MemoryGrid
+    verdict: Verdict
 
     def logits(self, who: Cast, head: Head | None = None) -> np.ndarray:
         return (head or self.state.head).logits(self.standard.apply(who.features[who.test]))
@@ -117,9 +117,9 @@ def federate(
         subject, who.names, standard, ROUNDS, strategy, anchor=1 / STRENGTH, exchange=exchange, wait_s=0.0, **more
     )
     with tempfile.TemporaryDirectory() as folder:
-        rounds = Rounds(grid, plan, Checkpoints(Path(folder) / "run.npz"), lambda n: f"site {n}")
-        state = rounds.run(standard.standardised(first.weights, first.bias))
-    return Outcome(state, standard, plan, grid)
+        begin = standard.standardised(first.weights, first.bias)
+        state, verdict = refine(grid, plan, begin, Path(folder), lambda n: f"site {n}")
+    return Outcome(state, standard, verdict)
 
 
 def alone(who: Cast) -> list[float]:
@@ -215,9 +215,7 @@ def wire(name: str, data: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
 def compared(name: str, data: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     """The verdict that a run ends with, from the sites' own held-out images."""
     who = cast(*data, SEEDS[0], ALPHA)
-    found = federate(who)
-    verdict, _ = Comparison(found.grid, found.plan, lambda n: f"site {n}").run(found.state)
-    sys.stderr.write(f"{name}: {verdict.document()}\n")
+    sys.stderr.write(f"{name}: {federate(who).verdict.document()}\n")
 
 
 def attacks(name: str, data: tuple[np.ndarray, np.ndarray, np.ndarray], strategies: Sequence[Strategy]) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from coordinator.config import Config
 from coordinator.engine.local import LocalEngine
 from coordinator.errors import CoordinatorError
+from coordinator.federation.lines import Lines
+from coordinator.federation.runner import FederationRunner
 from coordinator.home import Home
 from coordinator.nodes import authority as nodes_authority
 from coordinator.nodes.authority import Authority
@@ -47,6 +49,10 @@ class Coordinator:
     results: Results
     parcels: Parcels
     engine: LocalEngine
+
+    def federation(self, lines: Lines) -> FederationRunner:
+        """What works off federated runs over the nodes' lines."""
+        return FederationRunner(lines, self.database, self.home, self.models, self.engine, utc_now)
 
 
 async def initialise(root: Path, config: Config) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from coordinator.cli import datasets, keys, nodes, recalibration, releases, results, setup, training
+from coordinator.cli import datasets, federation, keys, nodes, recalibration, releases, results, setup, training
 from protocols import console
 
 __all__ = ["main"]
@@ -12,7 +12,7 @@ __all__ = ["main"]
 app = typer.Typer(
     no_args_is_help=True, help="MedMesh coordinator · 协调器. Research use only.", pretty_exceptions_enable=False
 )
-for part in (setup, datasets, training, recalibration, releases, keys, nodes, results):
+for part in (setup, datasets, training, recalibration, federation, releases, keys, nodes, results):
     part.register(app)
 
 

@@ -89,6 +89,7 @@ async def serve(
             coordinator.enrolment,
             coordinator.results,
             coordinator.parcels,
+            coordinator.federation,
             Listening(host, port, node_port, public_url, not no_zeroconf),
             utc_now,
             ready,

@@ -32,6 +32,11 @@ class Comparison:
 
     def run(self, state: State) -> tuple[Verdict, dict[str, Head]]:
         """The verdict, and the heads that sites made alone. Sites that say nothing or nonsense are left out."""
+        scores, alone = self.scores(state)
+        return weigh(scores), alone
+
+    def scores(self, state: State) -> tuple[dict[str, SiteScores], dict[str, Head]]:
+        """What the sites state, and the heads that they made alone."""
         present = {n: s for n in self._grid.get_node_ids() if (s := self._name_of(n)) in state.sites}
         alone = self._alone(state, present) if present else {}
         heads = {SHARED: state.head, START: state.anchor, **alone}
@@ -42,7 +47,7 @@ class Comparison:
             for site, (images, scores) in self._scored(state, present, [heads[n] for n in chunk]).items():
                 before = found.get(site, SiteScores(images, {}))
                 found[site] = SiteScores(images, {**before.scores, **dict(zip(chunk, scores, strict=True))})
-        return weigh(found), alone
+        return found, alone
 
     def _alone(self, state: State, present: Mapping[int, str]) -> dict[str, Head]:
         shape = state.head.weights.shape[0], state.head.weights.shape[1]

@@ -146,6 +146,8 @@ class Rounds:
             self._dressed(m, state.head) for m in strategy.configure_train(state.round + 1, arrays, config, nodes)
         ]
         answers = list(self._grid.send_and_receive(messages, timeout=self._plan.deadline_s)) if messages else []
+        if self._is_stopped():  # the lines may have gone because of it: this round says nothing about the sites
+            raise Stopped
         replies = [reply_of(a, self._name_of(a.metadata.src_node_id)) for a in answers]
         judged = judge(sorted(present.values()), replies, shape, self._plan.exchange, masks)
         judged = Judgement(judged.kept, _with_reasons(judged.dropped, answers, self._name_of))

@@ -152,3 +152,16 @@ confirmations = Table(
     UniqueConstraint("node", "id"),
     Index("last_word", "node", "result", "revision"),
 )
+
+# Federated runs. The heads themselves lie in a checkpoint file beside the database.
+federations = Table(
+    "federations",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),  # the order in which they were asked for
+    Column("model", String(80), nullable=False),  # the version that is refined
+    Column("state", String(20), nullable=False),  # queued | running | stopping | stopped | done | failed
+    Column("options", JSON, nullable=False),
+    Column("document", JSON, nullable=False),  # as ``federate status`` prints it
+    Column("created", String(40), nullable=False),
+)

@@ -17,6 +17,8 @@ from hypercorn.config import Config as HttpConfig
 from zeroconf import Error as ZeroconfError
 
 from coordinator.errors import CoordinatorError
+from coordinator.federation.lines import Lines
+from coordinator.federation.runner import FederationRunner
 from coordinator.home import Home
 from coordinator.nodes.announce import announced
 from coordinator.nodes.authority import Authority
@@ -77,6 +79,7 @@ async def serve(
     enrolment: Enrolment,
     results: Results,
     parcels: Parcels,
+    federation: Callable[[Lines], FederationRunner],
     listening: Listening,
     clock: Clock,
     ready: Callable[[dict[str, str]], None],
@@ -99,8 +102,9 @@ async def serve(
     certificate, key = authority.issue_server(hosts, clock())
 
     writer = ResultWriter(results, clock)
+    lines = Lines()
     gateway = Gateway(
-        lambda digest: enrolment.node_of(digest, clock()), enrolment.revoked, releases.serial, writer.store
+        lambda digest: enrolment.node_of(digest, clock()), enrolment.revoked, releases.serial, writer.store, lines
     )
     context = authority.gateway_context(certificate, key)
     async with contextlib.AsyncExitStack() as stack:
@@ -111,6 +115,7 @@ async def serve(
         except OSError as error:
             listener.close()
             raise CoordinatorError("coordinator.port_in_use", host=listening.host, port=listening.node_port) from error
+        await stack.enter_async_context(federation(lines).running())  # ends before the lines do
         node_port = server.sockets[0].getsockname()[1]
         url = (listening.public_url or f"https://{_bracketed(shown)}:{port}").rstrip("/")
         node_url = f"wss://{_bracketed(_host(url))}:{node_port}"

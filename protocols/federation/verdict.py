@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -122,3 +123,13 @@ def weigh(sites: Mapping[str, SiteScores]) -> Verdict:
         finding = "better" if heads[SHARED].mean >= heads[best].mean else "worse"
     gained = SHARED in heads and START in heads and heads[SHARED].mean >= heads[START].mean
     return Verdict(heads, best, finding, gained, personal)
+
+
+def scores_bytes(sites: Mapping[str, SiteScores]) -> bytes:
+    """What the sites state, to be kept."""
+    return json.dumps({site: {"images": s.images, "scores": dict(s.scores)} for site, s in sites.items()}).encode()
+
+
+def read_scores_bytes(data: bytes) -> dict[str, SiteScores]:
+    """Read ``scores_bytes``."""
+    return {site: SiteScores(row["images"], row["scores"]) for site, row in json.loads(data).items()}
