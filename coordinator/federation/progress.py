@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from coordinator.federation.jobs import Job
+from protocols.federation.accountant import DELTA, epsilon
 
 if TYPE_CHECKING:
     from coordinator.federation.checkpoint import State
@@ -78,6 +79,20 @@ class Progress:
             "against_best_site": found["against_best_site"],
             "sites_better_alone": len(found["personalised"]),
             "rounds_after_comparison": self._after_comparison(state),
+            "privacy": self._privacy(state),
+        }
+
+    def _privacy(self, state: State) -> dict[str, Any]:
+        """What noise at the sites guarantees for one that answered every time."""
+        options = self._job.options
+        releases = sum(1 for h in state.history if h["asked"]) + 1  # and the head that it made alone
+        found = epsilon(options.noise, releases)
+        return {
+            "clip": options.clip,
+            "noise": options.noise,
+            "epsilon": None if found is None else round(found, 2),
+            "delta": DELTA,
+            "releases": releases,
         }
 
     def _after_comparison(self, state: State) -> int:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from coordinator.intake.datasets import FEW_IMAGES, IMBALANCE
-from coordinator.releases.cards import texts, thresholds
+from coordinator.releases.cards import federated, texts, thresholds
 from coordinator.releases.cards.facts import CardFacts, Version, headline
 from coordinator.reports import sections
 from coordinator.reports.document import (
@@ -46,6 +46,8 @@ def card(facts: CardFacts) -> Document:
     if facts.training.get("rungs"):
         parts.append(_rungs(facts))
     parts.append(_calibration(facts, figures, scored))
+    if "federated" in manifest.data:
+        parts.append(federated.section(manifest))
     if "recalibrated" in facts.training:
         parts.append(_recalibration(facts))
     parts.append(_limits(manifest))
