@@ -99,6 +99,8 @@ async def status(
                 for s in document["sites"]
             ],
         )
+        for row in document["declined"]:
+            console.line(f"! {row['name']} does not take part: {row['code']}", f"! {row['name']} 未参加：{row['code']}")
         if own := document["global"]:
             best = document["best_single_site"]
             console.line(
@@ -138,6 +140,7 @@ def _document(job: Job, nodes: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "round": 0,
         "rounds": job.options.rounds,
         "sites": [],
+        "declined": [],
         "global": {},
         "start": {},
         "best_single_site": {},
@@ -145,7 +148,7 @@ def _document(job: Job, nodes: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "against_best_site": "unknown",
     }
     document = {**empty, "model": None, **job.document, "job": job.id, "state": job.state, "start_model": job.model}
-    for site in document["sites"]:
+    for site in [*document["sites"], *document["declined"]]:
         node = nodes.get(site["site"], {})
         site["name"] = node.get("site") or node.get("name") or site["site"]
     return document

@@ -50,6 +50,8 @@ class State:
         memory: of the strategy.
         sites: by name.
         history: one entry a round.
+        declined: site -> why it does not take part, as a code of ours.
+        left_out: site -> its labels that nobody else has.
     """
 
     round: int
@@ -60,6 +62,8 @@ class State:
     memory: dict[str, NDArray[Any]] = field(default_factory=dict)
     sites: dict[str, SiteRecord] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    declined: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Checkpoints:
@@ -76,6 +80,8 @@ class Checkpoints:
             "labels": state.labels,
             "sites": {name: asdict(record) for name, record in state.sites.items()},
             "history": state.history,
+            "declined": state.declined,
+            "left_out": state.left_out,
         }
         buffer = io.BytesIO()
         heads = {"head": state.head, "anchor": state.anchor}
@@ -111,4 +117,6 @@ class Checkpoints:
             memory,
             sites,
             document["history"],
+            document["declined"],
+            document["left_out"],
         )

@@ -53,10 +53,12 @@ class Progress:
                     "rounds": record.rounds,
                     "bytes_up": record.bytes_up,
                     "bytes_down": record.bytes_down,
+                    "labels_left_out": state.left_out.get(site, []),
                     "dropped": [{"round": number, "code": code} for number, code in record.dropped],
                 }
                 for site, record in sorted(state.sites.items())
             ],
+            "declined": [{"site": site, "code": code} for site, code in sorted(state.declined.items())],
             "labels": list(state.labels),
             "history": state.history,
             **compared,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from coordinator.federation import strategies
 from coordinator.federation.checkpoint import Checkpoints, SiteRecord, State
-from protocols.errors import ProtocolError
+from protocols.errors import ProtocolError, table
 from protocols.federation import choice, flower
 from protocols.federation.counts import agree, read_counts
 from protocols.federation.exchange import Exchange, pack_head, pack_standard, unpack_head
@@ -199,20 +199,22 @@ class Rounds:
         for answer in self._grid.send_and_receive(messages, timeout=self._plan.deadline_s):
             site = self._name_of(answer.metadata.src_node_id)
             if answer.has_error():
-                _log.info("%s does not take part: %s", site, answer.error.reason)
+                state.declined[site] = _code(answer)
                 continue
+            state.declined.pop(site, None)
             try:
                 said = answer.content.config_records["site"]
                 labels = read_labels(list(said["labels"]))
                 counts = read_counts(list(said["counts"]), len(labels))
             except (KeyError, TypeError, ProtocolError):
-                _log.warning("%s said something that cannot be read", site)
+                state.declined[site] = "federation.reply_labels"
                 continue
             state.sites[site] = SiteRecord(labels, tuple(int(c) for c in counts))
 
     def _widen(self, state: State, present: Mapping[int, str]) -> None:
         """Take in labels that enough sites have: new columns of zeros, before any of them has spoken."""
         space = union(state.labels, {site: state.sites[site].labels for site in present.values()})
+        state.left_out |= {site: list(out) for site, out in space.refused.items()}
         if added := len(space.labels) - len(state.labels):
             state.labels = space.labels
             state.head, state.anchor = _wider(state.head, added), _wider(state.anchor, added)
@@ -325,11 +327,15 @@ def _with_reasons(
     dropped: Iterable[Dropped], answers: Sequence[Message], name_of: Callable[[int], str]
 ) -> tuple[Dropped, ...]:
     """A site that said itself why it cannot is named with its reason."""
-    said = {name_of(a.metadata.src_node_id) for a in answers if a.has_error()}
+    said = {name_of(a.metadata.src_node_id): _code(a) for a in answers if a.has_error()}
     return tuple(
-        Dropped(d.site, "federation.reply_declined") if d.site in said and d.code != "federation.reply_twice" else d
-        for d in dropped
+        Dropped(d.site, said[d.site]) if d.site in said and d.code != "federation.reply_twice" else d for d in dropped
     )
+
+
+def _code(answer: Message) -> str:
+    """Why a site says that it cannot; only codes of ours are repeated."""
+    return answer.error.reason if answer.error.reason in table() else "federation.reply_declined"
 
 
 def _note(state: State, number: int, judged: Judgement) -> None:

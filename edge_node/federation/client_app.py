@@ -15,6 +15,7 @@ from flwr.app import ConfigRecord, Context, Error, Message
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
+from edge_node.errors import EdgeError
 from edge_node.federation.images import LabelledFeatures
 from edge_node.federation.local import SiteData, Task, balanced_accuracy, fit
 from edge_node.federation.noise import clipped, noised
@@ -28,6 +29,9 @@ from protocols.federation.task import Subject, Training, read_subject, read_trai
 
 REFUSED = 1  # code of Flower's Error; its reason is a code of ours
 MAX_HEADS = 16
+LEAST_IMAGES = (
+    20  # a change made of one image is that image's features; benchmarks/federation_privacy.py has the figures
+)
 _ALONE_STRENGTH = 1e-3  # of a head that the site makes alone: scikit-learn's C, as training here uses it
 
 
@@ -75,7 +79,7 @@ def _answer(message: Message, work: Callable[[], Any]) -> Message:
 
 
 def _query(message: Message, site: Site) -> Any:
-    found = site.features(read_subject(_config(message)))
+    found = _enough(site.features(read_subject(_config(message))))
     counts = [coarse(int(n)) for n in np.bincount(found.labels, minlength=len(found.names))]
     return flower.records(configs={"site": {"labels": list(found.names), "counts": counts}})
 
@@ -122,13 +126,19 @@ def _read(message: Message, site: Site) -> tuple[Training, SiteData, NDArray[np.
     standard = unpack_standard(flower.arrays_of(message.content.array_records["standard"]), len(first.weights))
     if first.weights.shape[1] != len(training.labels):
         raise ProtocolError("federation.task_malformed")
-    found = site.features(read_subject(config))
+    found = _enough(site.features(read_subject(config)))
     if found.features.shape[1] != len(first.weights):
         raise ProtocolError("federation.task_malformed")
     uses = LabelSpace(training.labels, {}).mask(found.names)
     numbers = np.array([training.labels.index(n) if n in training.labels else -1 for n in found.names])[found.labels]
     known = numbers >= 0  # images under a label that is not shared stay out
     return training, SiteData(found.features[known], numbers[known], uses), found.held_out[known], first, standard
+
+
+def _enough(found: LabelledFeatures) -> LabelledFeatures:
+    if len(found.labels) < LEAST_IMAGES:
+        raise EdgeError("federation.too_few_images", count=len(found.labels), least=LEAST_IMAGES)
+    return found
 
 
 def _config(message: Message) -> dict[str, Any]:

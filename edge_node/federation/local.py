@@ -50,6 +50,7 @@ class Task:
 def fit(data: SiteData, shared: Head, standard: Standard, task: Task) -> Head:
     """The head that suits this site's images and stays near ``shared``; in standardised coordinates, float32."""
     from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
 
     share = float(np.clip(len(data.labels) / task.mean_images, _LEAST_SHARE, _MOST_SHARE))
     features = standard.apply(data.features).astype(np.float64)
@@ -72,7 +73,8 @@ def fit(data: SiteData, shared: Head, standard: Standard, task: Task) -> Head:
         gradient = np.concatenate([(features.T @ slope).ravel(), slope.sum(axis=0)]) + task.proximity * away
         return value + task.proximity / 2 * float(away @ away), gradient
 
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _ITERATIONS}).x
+    with threadpool_limits(1):  # threads that wait for each other make these small products ten times slower
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _ITERATIONS}).x
     return Head(found[: -shape[1]].reshape(shape).astype(np.float32), found[-shape[1] :].astype(np.float32))
 
 

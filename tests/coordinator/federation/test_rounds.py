@@ -140,6 +140,22 @@ def test_a_site_that_does_not_take_part_is_not_asked_to_train(tmp_path: Path) ->
     state = run(lines, plan(found), tmp_path)
     assert state.round == 6
     assert "site 2" not in state.sites
+    assert state.declined == {"site 2": "federation.no_images"}
+
+
+def test_a_site_with_too_few_images_is_refused_by_its_own_app(tmp_path: Path) -> None:
+    found = [drawn_site(9, images=19), *sites(3)]
+    state = run(grid(found), plan(found, 3), tmp_path)
+    assert state.declined == {"site 2": "federation.too_few_images"}
+    assert state.round == 3
+
+
+def test_a_label_of_one_site_alone_is_named_and_its_images_stay_out(tmp_path: Path) -> None:
+    found = [drawn_site(9, images=90, ill=0.34, labels=("ill", "well", "worse")), *sites(3)]
+    state = run(grid(found), plan(found, 3), tmp_path)
+    assert state.left_out == {"site 2": ["worse"]}
+    assert state.labels == LABELS
+    assert state.sites["site 2"].rounds == 3
 
 
 def test_labels_of_two_sites_widen_the_head_and_masked_sites_abstain(tmp_path: Path) -> None:
