@@ -31,13 +31,13 @@ from protocols.federation.exchange import Exchange
 from protocols.federation.head import Head, Standard
 from protocols.federation.task import Subject
 from protocols.federation.verdict import Verdict
-from tests.support.federation import MISCHIEFS, FixedSite, Member, MemoryGrid, app_of
+from tests.support.federation import MISCHIEFS, FixedSite, Member, MemoryGrid, Mischief, altered, app_of
 
 SETS = ("malaria_cells", "cxr_pneumonia")
 TAPS = ("mixed4_avg", "mixed4_max", "mixed7_avg", "mixed7_max")
 SITES, ROUNDS, STRENGTH, ALPHA = 6, 20, 1e-3, 0.5
 SEEDS = (0, 1, 2, 3, 4, 5)
-ATTACKS = ("none", "NaN", "boosted", "label-flipped", "wrong shape", "1e12 examples")
+ATTACKS = ("none", "NaN", "boosted", "label-flipped", "wrong shape", "1e12 examples", "flipped and tripled")
 ATTACKER = 2  # Flower's number of the first site
 
 
@@ -108,9 +108,9 @@ def federate(
     for number in range(SITES):
         node = ATTACKER + number
         is_hostile = attack != "none" and node == ATTACKER
-        images = who.of_site(number, flipped=is_hostile and attack == "label-flipped")
+        images = who.of_site(number, flipped=is_hostile and "flipped" in attack)
         found = FixedSite(images if len(images.labels) else None)
-        mischief = MISCHIEFS[attack][0] if is_hostile and attack in MISCHIEFS else None
+        mischief = _mischief(attack) if is_hostile else None
         members[node] = Member(app_of(found), mischief)
     grid = MemoryGrid(members)
     plan = Plan(
@@ -120,6 +120,13 @@ def federate(
         begin = standard.standardised(first.weights, first.bias)
         state, verdict = refine(grid, plan, begin, Path(folder), lambda n: f"site {n}")
     return Outcome(state, standard, verdict)
+
+
+def _mischief(attack: str) -> Mischief | None:
+    """What the hostile site does to its replies; tripled stays below the limit at which a change is dropped."""
+    if attack == "flipped and tripled":
+        return altered(lambda a: {key: (value * 3).astype(value.dtype) for key, value in a.items()})
+    return MISCHIEFS[attack][0] if attack in MISCHIEFS else None
 
 
 def alone(who: Cast) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.util import find_spec
 from typing import Annotated, Any, cast, get_args
 
@@ -11,6 +12,7 @@ import typer
 from coordinator.bootstrap import open_coordinator, utc_now
 from coordinator.errors import CoordinatorError
 from coordinator.federation.jobs import Job, Jobs, Options
+from coordinator.intake.datasets import Datasets
 from protocols.console import Console, command
 from protocols.federation.choice import Strategy
 from protocols.federation.exchange import Exchange
@@ -23,6 +25,7 @@ def register(app: typer.Typer) -> None:
     command(group)(start)
     command(group)(status)
     command(group)(stop)
+    command(group)(personal)
 
 
 async def start(
@@ -72,6 +75,7 @@ async def status(
         found = await Jobs(coordinator.database).newest(job)
         nodes = {row["node"]: row for row in await coordinator.enrolment.list()}
     document = _document(found, nodes)
+    names = {site["site"]: site["name"] for site in document["sites"]}
 
     def human() -> None:
         console.line(
@@ -114,6 +118,14 @@ async def status(
                 "! The result is worse than the best site's own head; releasing it needs --accept-worse REASON.",
                 "! 结果不如最佳单机构自己的模型头；发布需要 --accept-worse 理由。",
             )
+        for site, scores in document["personalised"].items():
+            name = names.get(site, site)
+            console.line(
+                f"{name}: its own head is better there, {scores['own']:.3f} against {scores['global']:.3f}; make a version of "
+                f"it with federate personal {site}",
+                f"{name}：其自有模型头在该处更优（{scores['own']:.3f} 对 {scores['global']:.3f}）；"
+                f"可运行 federate personal {site}",
+            )
         if document["state"] == "done":
             console.line(f"Made {document['model']}.", f"已生成 {document['model']}。")
         if "error" in document:
@@ -132,6 +144,48 @@ async def stop(
         {"job": found.id, "state": found.state},
         lambda: console.line(f"Run {found.id} stops.", f"联邦训练 {found.id} 正在停止。"),
     )
+
+
+async def personal(
+    console: Console,
+    site: Annotated[str, typer.Argument(help="Node or site, as status names it · 机构")],
+    job: Annotated[str | None, typer.Option("--job", help="Id; else the newest · 编号")] = None,
+) -> None:
+    """Make a version of the head that a site made alone, where that is better there · 单机构模型."""
+    from coordinator.federation import personal as making
+
+    async with open_coordinator(console.home) as coordinator:
+        found = await Jobs(coordinator.database).newest(job)
+        nodes = {row["node"]: row for row in await coordinator.enrolment.list()}
+        offered = [s for s in found.document.get("personalised", {}) if site in (s, *_names(nodes.get(s, {})))]
+        if found.state != "done" or len(offered) != 1:
+            raise CoordinatorError("federation.not_personal", site=site)
+        row = await coordinator.models.row(found.model)
+        manifest = coordinator.models.read_manifest(row.manifest)
+        datasets = Datasets(coordinator.database, coordinator.home, coordinator.engine)
+        new, record = await asyncio.to_thread(
+            making.make,
+            found,
+            offered[0],
+            manifest,
+            row.training,
+            await datasets.samples(row.dataset),
+            await coordinator.models.next_version(manifest.model),
+            coordinator.home,
+            coordinator.engine,
+            utc_now,
+        )
+        await coordinator.models.add(new, record)
+    console.answer(
+        {"model": new.name, "site": offered[0], **record["federated"]["personal"]},
+        lambda: console.line(
+            f"Made {new.name}: roll it out to that site's group only.", f"已生成 {new.name}：请仅按该机构的分组发布。"
+        ),
+    )
+
+
+def _names(node: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(node[k]) for k in ("site", "name") if node.get(k))
 
 
 def _document(job: Job, nodes: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from coordinator.training.linear import LinearHead
 from coordinator.training.trainer import ENCODINGS
 from protocols.artifacts import Artifact
 from protocols.federation.head import Head
-from protocols.federation.verdict import SHARED, Verdict
 from protocols.manifest import Golden, Label, ReleaseManifest, Stage
 from protocols.pipeline import LOGITS, Pipelines, StageRunner
 from protocols.selftest import golden_scores
@@ -30,13 +29,15 @@ def make(
     start: Start,
     head: Head,
     labels: tuple[str, ...],
-    verdict: Verdict,
+    stated: tuple[float, int] | None,
     report: dict[str, Any],
     version: int,
     home: Home,
     now: datetime,
 ) -> tuple[ReleaseManifest, dict[str, Any]]:
     """Manifest and training record of the new version; its artifacts are stored. Blocking: a conversion takes seconds.
+
+    ``stated`` is the balanced accuracy on what sites held out, and how many sites; None: none could tell.
 
     The calibration is the start's: nobody has seen the sites' scores. The card says so, and ``recalibrate`` fits it to a site.
 
@@ -54,10 +55,10 @@ def make(
         thresholds=(*manifest.calibration.thresholds, *[1.0] * len(added)),
         bias=(*manifest.calibration.bias, *[0.0] * len(added)),
     )
-    shared = verdict.heads.get(SHARED)
+    value, sites = stated or (0.0, 0)
     figures = {
-        "method": f"federated: stated by {0 if shared is None else shared.sites} sites on images that they held out",
-        "balanced_accuracy": {"value": 0.0 if shared is None else round(shared.mean, 4), "low": None, "high": None},
+        "method": f"federated: stated by {sites} site(s) on images that they held out",
+        "balanced_accuracy": {"value": round(value, 4), "low": None, "high": None},
     }
     new = replace(
         manifest,

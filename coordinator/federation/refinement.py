@@ -10,6 +10,7 @@ from pathlib import Path
 from flwr.serverapp import Grid
 
 from coordinator.errors import CoordinatorError
+from coordinator.federation import personal
 from coordinator.federation.checkpoint import Checkpoints, State
 from coordinator.federation.comparison import Comparison
 from coordinator.federation.rounds import Plan, Rounds, Stopped
@@ -63,9 +64,10 @@ def refine(
         raise CoordinatorError("federation.no_quorum", least=plan.least_sites)
     kept = folder / "scores.json"
     if not kept.exists():
-        scores, _ = Comparison(grid, plan, name_of).scores(state)
+        scores, alone = Comparison(grid, plan, name_of).scores(state)
         if is_stopped():
             raise Stopped
+        personal.keep(folder, alone, weigh(scores))
         write_atomically(kept, scores_bytes(scores))
     if state.round >= judged:
         state = run(replace(plan, everything=True))

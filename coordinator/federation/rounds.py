@@ -342,7 +342,7 @@ def _note(state: State, number: int, judged: Judgement) -> None:
     for update in judged.kept:
         record = state.sites[update.site]
         record.rounds += 1
-        record.score = update.score
+        record.score = record.score if update.score is None else update.score
     for drop in judged.dropped:
         if drop.site in state.sites:
             state.sites[drop.site].dropped.append((number, drop.code))

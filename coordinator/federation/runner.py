@@ -22,6 +22,7 @@ from coordinator.releases.models import Models
 from coordinator.store.database import Database
 from protocols.clock import Clock
 from protocols.errors import MedMeshError
+from protocols.federation.verdict import SHARED
 
 if TYPE_CHECKING:
     from coordinator.federation.checkpoint import State
@@ -110,7 +111,7 @@ class FederationRunner:
         start, state, verdict = await asyncio.to_thread(
             self._rounds, job, manifest, row.training, samples, loop, progress
         )
-        report = progress.report(state, verdict)
+        report, shared = progress.report(state, verdict), verdict.heads.get(SHARED)
         version = await self._models.next_version(manifest.model)
         new, record = await asyncio.to_thread(
             candidate.make,
@@ -119,7 +120,7 @@ class FederationRunner:
             start,
             state.head,
             state.labels,
-            verdict,
+            None if shared is None else (shared.mean, shared.sites),
             report,
             version,
             self._home,

@@ -91,6 +91,9 @@ def best_site(manifest: ReleaseManifest, reason: str | None) -> Gate:
     found = manifest.data.get("federated")
     if found is None:
         return Gate("best_site", True, "not federated")
+    if personal := found.get("personal"):
+        shown = f"one site's own head: {_figure(personal['own'])} there, the shared one {_figure(personal['global'])}"
+        return Gate("best_site", True, f"{shown}; for that site's nodes only")
     own, best = found["global"].get("mean"), found["best_single_site_mean"]
     shown = (
         f"together {_figure(own)}, best site alone {_figure(best)}, start {_figure(found['start_mean'])} balanced accuracy on "

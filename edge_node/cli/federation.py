@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +14,9 @@ from edge_node.cli.root import group
 from edge_node.cli.text import size_text
 from edge_node.errors import EdgeError
 from protocols.console import Console, command
-from protocols.manifest import SLUG, slugify
+
+if TYPE_CHECKING:
+    from edge_node.federation.folder import Reading
 
 _data = group("data", "Labelled images of this site; they never leave · 本机构的已标注图像，不会外传")
 _federation = group("federation", "Taking part in federated runs · 参加联邦训练")
@@ -25,17 +28,24 @@ async def add(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="One folder for each class · 每个类别一个文件夹")],
     disease: Annotated[str | None, typer.Option(help="Slug; else the folder's name · 疾病")] = None,
     groups: Annotated[Path | None, typer.Option(help="CSV with the columns file,group; else FOLDER/groups.csv")] = None,
+    confirmed: Annotated[
+        bool, typer.Option("--confirmed", help="Pictures that were recognised and confirmed here · 已确认的病例")
+    ] = False,
 ) -> None:
     """Note labelled images for site tests and federated runs: they stay where they are · 登记本地已标注图像."""
     from edge_node.federation.folder import read_folder
     from edge_node.federation.store import SiteStore
+    from protocols.manifest import SLUG, slugify
 
     slug = disease or slugify(folder.absolute().name)
     if not SLUG.fullmatch(slug):
         raise typer.BadParameter("--disease takes a slug such as malaria")
     edge = Edge(console.home)
     with console.progress("Reading images", "读取图像", None) as advance:
-        reading = await asyncio.to_thread(read_folder, folder, groups, advance)
+        if confirmed:
+            reading = await _confirmed(edge, folder, slug, advance)
+        else:
+            reading = await asyncio.to_thread(read_folder, folder, groups, advance)
     async with SiteStore.open(edge.paths.federation) as store:
         added = await store.add(slug, reading)
         totals = (await store.diseases())[slug]
@@ -69,6 +79,15 @@ async def add(
             )
 
     console.answer(document, human)
+
+
+async def _confirmed(edge: Edge, folder: Path, disease: str, progress: Callable[[int, int], None]) -> Reading:
+    from edge_node.federation.confirmed import read_confirmed, words
+
+    async with edge.history() as history:
+        results = [item async for item in history.every() if item is not None]
+    known, labels = words(results, disease)
+    return await asyncio.to_thread(read_confirmed, folder, known, labels, progress)
 
 
 @command(_data, "list")
@@ -118,6 +137,7 @@ async def consent(
 
     from edge_node.federation.store import Consent, SiteStore
     from edge_node.transfer.window import Window
+    from protocols.manifest import SLUG
 
     edge = Edge(console.home)
     edge.identity()

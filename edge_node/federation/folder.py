@@ -56,11 +56,11 @@ def read_folder(folder: Path, groups_csv: Path | None, progress: Callable[[int, 
     """
     if not folder.is_dir():
         raise EdgeError("federation.data_folder", path=folder)
-    classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not _is_ignored(p.name))
+    classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not is_ignored(p.name))
     labels = tuple(p.name for p in classes)
     if not 2 <= len(labels) <= MAX_LABELS or any(len(n) > MAX_LABEL_CHARS or not n.isprintable() for n in labels):
         raise EdgeError("federation.data_folder", path=folder)
-    files = [(c.name, p) for c in classes for p in sorted(c.iterdir()) if p.is_file() and not _is_ignored(p.name)]
+    files = [(c.name, p) for c in classes for p in sorted(c.iterdir()) if p.is_file() and not is_ignored(p.name)]
     groups = _groups(
         groups_csv or folder / GROUPS, {_name(folder, p) for _, p in files}, required=groups_csv is not None
     )
@@ -117,5 +117,6 @@ def _name(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-def _is_ignored(name: str) -> bool:
+def is_ignored(name: str) -> bool:
+    """What systems leave beside pictures."""
     return name.startswith(".") or name in _IGNORED

@@ -17,6 +17,11 @@ _KEPT = Words(
     "this head. Fit them with recalibrate.",
     "分数的意义不如以前：温度和阈值是为 {start} 拟合的，尚无人检验其是否适合本模型头。请用 recalibrate 重新拟合。",
 )
+_PERSONAL = Words(
+    "One site fitted this head to its own images, and it was better there than the head that all sites made together. It is for "
+    "that site's nodes: roll it out to their group.",
+    "该模型头由一个机构在自己的图像上拟合，在该处优于各机构联合训练的模型头。仅供该机构的节点使用：请按其分组发布。",
+)
 _WORSE = Words(
     "The best head that one site made alone is better than this one on the same images.",
     "在同样的图像上，最佳单机构自己的模型头优于本模型头。",
@@ -30,6 +35,8 @@ _UNKNOWN = Words(
 def section(manifest: ReleaseManifest) -> Section:
     """The part of the card."""
     found: dict[str, Any] = manifest.data["federated"]
+    if personal := found.get("personal"):
+        return _personal(found, personal)
     own = found["global"]
     rows: list[tuple[Words, Cell]] = [
         (Words("Refined from", "起始版本"), str(found["from"])),
@@ -50,6 +57,16 @@ def section(manifest: ReleaseManifest) -> Section:
         blocks.append(Alert(_WORSE if found["against_best_site"] == "worse" else _UNKNOWN))
     blocks.append(Alert(Words(_KEPT.en.format(start=found["from"]), _KEPT.zh.format(start=found["from"]))))
     return Section(Words("Federated refinement", "联邦训练"), tuple(blocks))
+
+
+def _personal(found: dict[str, Any], scores: dict[str, float]) -> Section:
+    rows: tuple[tuple[Words, Cell], ...] = (
+        (Words("Refined from", "起始版本"), str(found["from"])),
+        (Words("This head, at its site", "本模型头（在其机构）"), figure(scores["own"])),
+        (Words("The shared head, there", "联合模型头（同处）"), figure(scores["global"])),
+    )
+    kept = Words(_KEPT.en.format(start=found["from"]), _KEPT.zh.format(start=found["from"]))
+    return Section(Words("Made by one site alone", "由单个机构训练"), (Paragraph(_PERSONAL), Facts(rows), Alert(kept)))
 
 
 def _privacy(found: dict[str, Any]) -> Cell:
