@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from coordinator.engine import Engine
 from coordinator.errors import CoordinatorError
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("medmesh.federation")
 _LOOK_EVERY_S = 1.0
+_RETRY_S = 30.0
 _USUAL_STRENGTH = 1e-3
 
 
@@ -64,9 +68,13 @@ class FederationRunner:
 
     async def _work(self) -> None:
         while True:
-            job = await self._jobs.unfinished()
-            if job is not None:
-                await self._run(job)
+            try:
+                job = await self._jobs.unfinished()
+                if job is not None:
+                    await self._run(job)
+            except Exception:  # such as a store that is locked, or a full disk: the run goes on from its checkpoint
+                _log.exception("federated runs cannot be worked off now; trying again")
+                await asyncio.sleep(_RETRY_S)
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _run(self, job: Job) -> None:
@@ -84,6 +92,8 @@ class FederationRunner:
         except MedMeshError as error:
             document = {**(await self._jobs.newest(job.id)).document, **error.document()}
             await self._jobs.note(job.id, "failed", document)
+        except (OSError, SQLAlchemyError):
+            raise
         except Exception as error:
             _log.exception("a federated run failed")
             failure = CoordinatorError("defect", fault=type(error).__name__)
@@ -103,6 +113,7 @@ class FederationRunner:
         from coordinator.federation import candidate
 
         self._is_stopped = False
+        await asyncio.to_thread(self._forget_others, job)
         row = await self._models.row(job.model)
         manifest = self._models.read_manifest(row.manifest)
         samples = await self._datasets.samples(row.dataset)
@@ -128,6 +139,12 @@ class FederationRunner:
         )
         await self._models.add(new, record)
         await self._jobs.note(job.id, "done", {**progress.document(state, verdict), "model": new.name})
+
+    def _forget_others(self, job: Job) -> None:
+        """What is left of earlier runs: nobody needs sites' own heads any more."""
+        for folder in self._home.federation.glob("*"):
+            if folder.name != job.id:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _tell(self, loop: asyncio.AbstractEventLoop, name: str, document: dict[str, Any]) -> None:
         asyncio.run_coroutine_threadsafe(self._jobs.note(name, None, document), loop).result(60)
