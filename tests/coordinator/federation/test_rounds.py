@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -217,6 +218,24 @@ def test_a_run_killed_with_signal_9_goes_on_from_its_last_round(tmp_path: Path) 
     found = sites()
     resumed = run(grid(found), plan(found, kept.round + 2), tmp_path / "killed")
     whole = run(grid(found), plan(found, kept.round + 2), tmp_path / "whole")
+    np.testing.assert_array_equal(resumed.head.weights, whole.head.weights)
+
+
+def test_a_full_disk_ends_a_round_and_the_one_before_still_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = sites()
+    whole = run(grid(found), plan(found, 5), tmp_path / "whole")
+    run(grid(found), plan(found, 2), tmp_path / "full")
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "no room", str(path))
+
+    with monkeypatch.context() as disk:
+        disk.setattr("coordinator.federation.checkpoint.write_atomically", full)
+        with pytest.raises(OSError, match="no room"):
+            run(grid(found), plan(found, 5), tmp_path / "full")
+    resumed = run(grid(found), plan(found, 5), tmp_path / "full")
     np.testing.assert_array_equal(resumed.head.weights, whole.head.weights)
 
 
