@@ -560,10 +560,12 @@ class Edge:
         from importlib.util import find_spec
 
         participants: list[Participant] = []
+        making = asyncio.Lock()
 
         async def answer(question: bytes) -> bytes | None:
-            if not participants:
-                participants.append(await asyncio.to_thread(self._participant, told))
+            async with making:
+                if not participants:
+                    participants.append(await asyncio.to_thread(self._participant, told))
             reply = await participants[0].answer(question)
             self.traffic.count("federation", len(question) + len(reply or b""))
             return reply

@@ -129,13 +129,13 @@ class Rounds:
         """One round; changes ``state`` as a whole or counts as failed."""
         number = state.round + state.failed + 1
         present = self._present(state)
+        self._widen(state, present)
+        masks = _masks(state, present)
+        present = {node: site for node, site in present.items() if site in masks}
         if len(present) < self._quorum(state):
             state.failed += 1
             state.history.append({"round": number, "state": "no quorum", "asked": len(present), "used": []})
             return
-        self._widen(state, present)
-        masks = _masks(state, present)
-        present = {node: site for node, site in present.items() if site in masks}
         name = self._plan.strategy or choice.automatic(len(present))
         strategy = self._strategy(name, state)
         shape = state.head.weights.shape[0], state.head.weights.shape[1]

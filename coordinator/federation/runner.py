@@ -106,8 +106,9 @@ class FederationRunner:
         """Whether somebody asked to stop."""
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            if (await self._jobs.newest(name)).state == "stopping":
-                self._is_stopped = True
+            with suppress(SQLAlchemyError):  # a store that is locked now is asked again
+                if (await self._jobs.newest(name)).state == "stopping":
+                    self._is_stopped = True
 
     async def _refine(self, job: Job) -> None:
         from coordinator.federation import candidate

@@ -178,6 +178,12 @@ def test_a_site_with_other_labels_only_is_left_out_with_the_reason(tmp_path: Pat
     assert state.sites["site 2"].rounds == 0
 
 
+def test_sites_with_nothing_in_common_end_the_run_without_a_round(tmp_path: Path) -> None:
+    found = [replace(s, names=("krank", "gesund")) for s in sites(1)] + [replace(s, names=("a", "b")) for s in sites(1)]
+    state = run(grid(found), plan(sites(2)), tmp_path)
+    assert (state.round, state.failed) == (0, MOST_FAILED)
+
+
 @pytest.mark.parametrize("strategy", ["trimmed", "fedadam"])
 def test_a_stopped_run_goes_on_as_if_nothing_had_been(strategy: Strategy, tmp_path: Path) -> None:
     found = sites()
