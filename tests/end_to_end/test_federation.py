@@ -25,7 +25,7 @@ from protocols.invite import Invite
 from tests.end_to_end.conftest import Network
 from tests.support.commands import Running, call, run
 
-SITES, ROUNDS = 6, 10
+SITES, ROUNDS = 6, 12
 
 
 def free_port() -> int:
@@ -47,16 +47,17 @@ def invites(home: Path, count: int) -> list[str]:
     return asyncio.run(make())
 
 
-def join_with_images(home: Path, invite: str, folder: Path) -> None:
-    """As ``join``, ``data add`` and ``federation consent`` do, without a process for each."""
+def join_with_images(home: Path, invite: str, folder: Path) -> str:
+    """As ``join``, ``data add`` and ``federation consent`` do, without a process for each; returns the node's id."""
 
-    async def note() -> None:
-        await Edge(home).join(Invite.decode(invite), home.name)
+    async def note() -> str:
+        identity = await Edge(home).join(Invite.decode(invite), home.name)
         async with SiteStore.open(Paths.of_home(home).federation) as store:
             await store.add("malaria", read_folder(folder, None, lambda done, total: None))
             await store.consent(Consent("malaria", datetime.now(UTC), "", 0))
+        return identity.node
 
-    asyncio.run(note())
+    return asyncio.run(note())
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float) -> None:
@@ -79,11 +80,11 @@ def test_the_run_ends_with_the_survivors_result(network: Network, tmp_path: Path
 
     server, nodes = serve(), []
     try:
-        made = invites(home, SITES)
+        made, ids = invites(home, SITES), list[str]()
         for number in range(SITES):
             node, images = tmp_path / f"node{number}", tmp_path / f"images{number}"
             draw_set(images, seed=40 + number, patients=6, cells_each=4)
-            join_with_images(node, made[number], images)
+            ids.append(join_with_images(node, made[number], images))
             if number:  # one download is enough to see here
                 shutil.copytree(Paths.of_home(tmp_path / "node0").cache, Paths.of_home(node).cache)
             else:
@@ -91,7 +92,7 @@ def test_the_run_ends_with_the_survivors_result(network: Network, tmp_path: Path
         nodes = [Running("medmesh-edge", "serve", home=tmp_path / f"node{n}") for n in range(SITES)]
         for node in nodes:
             node.wait_for(event="connected", timeout_s=60)
-        options = ("--rounds", str(ROUNDS), "--deadline-s", "5", "--gather-s", "15", "--wait-s", "120")
+        options = ("--rounds", str(ROUNDS), "--deadline-s", "6", "--gather-s", "15", "--wait-s", "120")
         job = run("medmesh-coordinator", "federate", "start", "malaria@1", *options, home=home)["job"]
         again = call("medmesh-coordinator", "federate", "start", "malaria@1", home=home)
         assert (again.code, again.error["code"]) == (5, "federation.running")
@@ -101,14 +102,18 @@ def test_the_run_ends_with_the_survivors_result(network: Network, tmp_path: Path
             state = checkpoints.load()
             return 0 if state is None else state.round
 
-        def silent() -> int:
+        def are_silent(*sites: str) -> bool:
             state = checkpoints.load()
-            return 0 if state is None else sum(bool(site.dropped) for site in state.sites.values())
+            return state is not None and all(state.sites[site].dropped for site in sites)
 
         wait_for(lambda: reached() >= 2, 120)
+        for node in nodes[:2]:
+            node.send(signal.SIGSTOP)
+        wait_for(lambda: are_silent(*ids[:2]), 120)
+        time.sleep(1)  # the next round has begun, and waits for both
         nodes[0].stop(signal.SIGKILL)
-        nodes[1].send(signal.SIGSTOP)
-        wait_for(lambda: silent() == 2, 90)  # one by one: the hung one may have answered the round before it hung
+        gone = reached()
+        wait_for(lambda: reached() > gone, 60)
         server.stop(signal.SIGKILL)
         kept = reached()
         server = serve()
