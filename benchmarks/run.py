@@ -26,6 +26,7 @@ SCRIPTS = (
     "kb_search",
     "honesty",
     "federation",
+    "federation_privacy",
     "crop",
     "install_size",
 )
