@@ -26,6 +26,8 @@ SCRIPTS = (
     "notices",
     "kb_search",
     "honesty",
+    "federation",
+    "federation_privacy",
     "crop",
     "install_size",
 )

@@ -16,6 +16,8 @@ from coordinator.access.tokens import Tokens
 from coordinator.config import Config
 from coordinator.engine.local import LocalEngine
 from coordinator.errors import CoordinatorError
+from coordinator.federation.lines import Lines
+from coordinator.federation.runner import FederationRunner
 from coordinator.home import Home
 from coordinator.jobs.queue import Queue
 from coordinator.nodes import authority as nodes_authority
@@ -58,6 +60,10 @@ class Coordinator:
     tokens: Tokens
     uploads: Uploads
     jobs: Queue
+
+    def federation(self, lines: Lines) -> FederationRunner:
+        """What works off federated runs over the nodes' lines."""
+        return FederationRunner(lines, self.database, self.home, self.models, self.engine, utc_now)
 
 
 async def initialise(root: Path, config: Config) -> None:

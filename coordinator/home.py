@@ -58,6 +58,11 @@ class Home:
         return self.base / "out-of-fold"
 
     @property
+    def federation(self) -> Path:
+        """Checkpoints of federated runs. Never served."""
+        return self.base / "federation"
+
+    @property
     def backbones(self) -> Path:
         """Fetched weights and converted trunks."""
         return self.base / "backbones"

@@ -68,6 +68,11 @@ class Paths:
         return self.root / "mail.sqlite"
 
     @property
+    def federation(self) -> Path:
+        """Which images this site brings to federated runs, their features, and its consents."""
+        return self.root / "federation.sqlite"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that changes the cache."""
         return self.root / "lock"

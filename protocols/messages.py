@@ -35,11 +35,14 @@ class Listening:
 
 @dataclass(frozen=True)
 class Hello:
-    """A node's first message: the versions it speaks and runs, and where it serves peers, if it does."""
+    """A node's first message: the versions it speaks and runs, where it serves peers, if it does, and whether it takes part in
+    federated runs; only then is it sent binary frames (``protocols.federation.envelope``).
+    """
 
     program: str
     wire_version: int = WIRE_VERSION
     listening: Listening | None = None
+    federates: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,12 @@ Message = Hello | CatalogueNotice | Receipt | Neighbours
 def encode(message: Message) -> str:
     """The wire form."""
     match message:
-        case Hello(program, wire_version, listening):
+        case Hello(program, wire_version, listening, federates):
             document: dict[str, object] = {"type": "hello", "program": program, "wire_version": wire_version}
             if listening is not None:
                 document["peer"] = {"addresses": list(listening.addresses), "port": listening.port}
+            if federates:
+                document["federates"] = True
         case CatalogueNotice(serial, accepts):
             document = {"type": "catalogue", "serial": serial, **({"accepts": list(accepts)} if accepts else {})}
         case Receipt(batch):
@@ -102,7 +107,8 @@ def decode(data: str | bytes) -> Message:
         case {"type": "hello", "program": str(program), "wire_version": int(version), **more} if len(program) <= 60:
             if version > WIRE_VERSION:
                 raise ProtocolError("message.version", version=version)
-            return Hello(program, version, _listening(more["peer"]) if "peer" in more else None)
+            listening = _listening(more["peer"]) if "peer" in more else None
+            return Hello(program, version, listening, more.get("federates") is True)
         case {"type": "catalogue", "serial": int(serial), **more} if 0 <= serial < 2**53:
             return CatalogueNotice(serial, _formats(more.get("accepts", [])))
         case {"type": "receipt", "batch": str(batch)} if _BATCH.fullmatch(batch):

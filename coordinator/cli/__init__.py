@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from coordinator.cli import datasets, jobs, keys, nodes, recalibration, releases, results, setup, tokens, training
+from coordinator.cli import (
+    datasets,
+    federation,
+    jobs,
+    keys,
+    nodes,
+    recalibration,
+    releases,
+    results,
+    setup,
+    tokens,
+    training,
+)
 from protocols import console
 
 __all__ = ["main"]
@@ -12,7 +24,7 @@ __all__ = ["main"]
 app = typer.Typer(
     no_args_is_help=True, help="MedMesh coordinator · 协调器. Research use only.", pretty_exceptions_enable=False
 )
-for part in (setup, datasets, training, recalibration, releases, keys, nodes, results, tokens, jobs):
+for part in (setup, datasets, training, recalibration, federation, releases, keys, nodes, results, tokens, jobs):
     part.register(app)
 
 

@@ -52,10 +52,13 @@ async def propose(
     model: Name,
     notes: Annotated[str, typer.Option(help="Release notes · 发布说明")] = "",
     allow_unmapped: Annotated[str | None, typer.Option(help="Why labels without an entry are released")] = None,
+    accept_worse: Annotated[
+        str | None, typer.Option(help="Why a federated head below the best site's is released")
+    ] = None,
     floor: Annotated[bool, typer.Option("--floor", help="Once active, no earlier version may come back")] = False,
 ) -> None:
     """Put a model version up for approval."""
-    if len(notes) > MAX_TEXT or len(allow_unmapped or "") > 500:
+    if len(notes) > MAX_TEXT or max(len(allow_unmapped or ""), len(accept_worse or "")) > 500:
         raise click.BadParameter(f"notes take {MAX_TEXT} characters, a reason 500")
 
     def converting() -> None:
@@ -65,7 +68,9 @@ async def propose(
         )
 
     async with open_coordinator(console.home) as coordinator:
-        document = await coordinator.releases.propose(model, notes, allow_unmapped, floor, utc_now(), converting)
+        document = await coordinator.releases.propose(
+            model, notes, allow_unmapped, floor, utc_now(), converting, accept_worse
+        )
     console.answer(document, lambda: _print(console, document))
 
 

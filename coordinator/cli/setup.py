@@ -96,6 +96,7 @@ async def serve(
                 coordinator.database,
                 coordinator.config.uploads,
             ),
+            coordinator.federation,
             Listening(host, port, node_port, public_url, not no_zeroconf),
             utc_now,
             ready,

@@ -11,7 +11,7 @@ import ssl
 from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
@@ -21,6 +21,7 @@ from coordinator.nodes.connections import Crowd
 from coordinator.nodes.enrolment import EnrolledNode
 from coordinator.nodes.neighbours import Places, places, reachable
 from protocols.errors import MedMeshError, ProtocolError
+from protocols.federation import envelope
 from protocols.messages import MAX_MESSAGE_BYTES, PING_INTERVAL_S, CatalogueNotice, Hello, Receipt, decode, encode
 from protocols.results import batch
 from protocols.results.report import Report
@@ -40,11 +41,42 @@ Serial = Callable[[], Awaitable[int]]
 Store = Callable[[str, Sequence[Report]], Awaitable[None]]
 
 
+class Federation(Protocol):
+    """Whoever runs federated rounds over the nodes' lines."""
+
+    def arrive(self, connection: ServerConnection, node: str) -> None:
+        """A node that takes part is there."""
+        ...
+
+    def take(self, connection: ServerConnection, piece: bytes) -> None:
+        """It sent a piece of an answer.
+
+        Raises:
+            ProtocolError: ``federation.document_malformed``.
+        """
+        ...
+
+    def leave(self, connection: ServerConnection) -> None:
+        """It is gone."""
+        ...
+
+
 class Gateway:
     """Keeps the nodes' connections and sends each a notice when the rollout document's serial rises."""
 
-    def __init__(self, node_of: NodeOf, revoked: Revoked, serial: Serial, store: Store) -> None:
-        """Args: revoked: the nodes to turn away; store: has a node's reports written; returns once they are committed."""
+    def __init__(
+        self, node_of: NodeOf, revoked: Revoked, serial: Serial, store: Store, federation: Federation | None = None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            node_of: who has a certificate.
+            revoked: the nodes to turn away.
+            serial: of the rollout document.
+            store: has a node's reports written; returns once they are committed.
+            federation: takes the answers of nodes that take part in federated runs.
+        """
+        self._federation = federation
         self._node_of = node_of
         self._revoked = revoked
         self._serial = serial
@@ -129,9 +161,14 @@ class Gateway:
             self._nodes[connection] = node.id
             await connection.send(encode(_notice(await self._serial())))
             self._place(connection, node, hello)
+            if self._federation is not None and hello.federates:
+                self._federation.arrive(connection, node.id)
             async for message in connection:
                 if isinstance(message, str):
-                    decode(message)  # nothing is expected; what is not understood ends the connection
+                    self._greeted_again(connection, node, decode(message))  # what is not understood ends the connection
+                    continue
+                if self._federation is not None and envelope.is_piece(message):
+                    self._federation.take(connection, message)
                     continue
                 await self._store(node.id, batch.unpack(message))  # the next waits until this one is committed
                 await connection.send(encode(Receipt(batch.batch_id(message))))
@@ -144,6 +181,15 @@ class Gateway:
         finally:
             self._nodes.pop(connection, None)
             self._places.leave(connection)
+            if self._federation is not None:
+                self._federation.leave(connection)
+
+    def _greeted_again(self, connection: ServerConnection, node: EnrolledNode, message: object) -> None:
+        """A node greets again when it begins to take part in federated runs, or ends it."""
+        if self._federation is not None and isinstance(message, Hello):
+            self._federation.leave(connection)
+            if message.federates:
+                self._federation.arrive(connection, node.id)
 
     def _place(self, connection: ServerConnection, node: EnrolledNode, hello: Hello) -> None:
         """Tell a node that serves peers of those near it; they hear of it a moment later."""

@@ -109,6 +109,30 @@ def converted_twice(manifest: ReleaseManifest, second: Second | None) -> Gate:
     return Gate("converted_twice", False, f"{detail}; {mend}")
 
 
+def best_site(manifest: ReleaseManifest, reason: str | None) -> Gate:
+    """A federated head is at least as good as the best head that one site made alone, or the manager says why it goes out."""
+    found = manifest.data.get("federated")
+    if found is None:
+        return Gate("best_site", True, "not federated")
+    if personal := found.get("personal"):
+        shown = f"one site's own head: {_figure(personal['own'])} there, the shared one {_figure(personal['global'])}"
+        return Gate("best_site", True, f"{shown}; for that site's nodes only")
+    own, best = found["global"].get("mean"), found["best_single_site_mean"]
+    shown = (
+        f"together {_figure(own)}, best site alone {_figure(best)}, start {_figure(found['start_mean'])} balanced accuracy on "
+        f"what {found['global'].get('sites') or 0} sites held out"
+    )
+    if found["against_best_site"] == "better":
+        return Gate("best_site", True, shown)
+    if reason:
+        return Gate("best_site", True, f"{shown}; allowed because: {reason}")
+    return Gate("best_site", False, f"{shown}; say why it is released all the same with --accept-worse")
+
+
+def _figure(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
+
+
 def self_test(manifest: ReleaseManifest, got: NDArray[np.float64]) -> Gate:
     """The released files still give the scores that training recorded."""
     ok = same_answer(np.array(manifest.golden.scores), got)

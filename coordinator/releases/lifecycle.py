@@ -66,6 +66,7 @@ class Releases:
         floor: bool,
         now: datetime,
         converting: Callable[[], None] = lambda: None,
+        accept_worse: str | None = None,
     ) -> dict[str, Any]:
         """Put a model version up for approval, if it passes the gates.
 
@@ -76,6 +77,8 @@ class Releases:
             floor: once active, no earlier version may ever be chosen again.
             now: for the approval's expiry.
             converting: called before the trunk is converted a second time, which takes half a minute.
+            accept_worse: why a federated head is released that is not shown to be better than the best site's own; None: it
+                is not.
 
         Raises:
             CoordinatorError: ``release.exists``, ``release.gate_failed`` or ``train.conversion_failed``.
@@ -96,6 +99,7 @@ class Releases:
             gates.parity(manifest, training),
             gates.vetted(manifest, training),
             gates.calibrated(manifest),
+            gates.best_site(manifest, accept_worse),
             gates.self_test(manifest, got),
         ]
         _require(manifest, findings)

@@ -258,3 +258,16 @@ jobs = Table(
     Column("runner", String(32)),
     Column("lease", String(40)),  # until when the runner has it; it renews while it lives
 )
+
+# Federated runs. The heads themselves lie in a checkpoint file beside the database.
+federations = Table(
+    "federations",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),  # the order in which they were asked for
+    Column("model", String(80), nullable=False),  # the version that is refined
+    Column("state", String(20), nullable=False),  # queued | running | stopping | stopped | done | failed
+    Column("options", JSON, nullable=False),
+    Column("document", JSON, nullable=False),  # as ``federate status`` prints it
+    Column("created", String(40), nullable=False),
+)

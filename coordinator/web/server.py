@@ -19,6 +19,8 @@ from zeroconf import Error as ZeroconfError
 from coordinator.access.tokens import Tokens
 from coordinator.config import UploadLimits
 from coordinator.errors import CoordinatorError
+from coordinator.federation.lines import Lines
+from coordinator.federation.runner import FederationRunner
 from coordinator.home import Home
 from coordinator.jobs.queue import Queue
 from coordinator.jobs.runner import Runner, command
@@ -102,6 +104,7 @@ async def serve(
     results: Results,
     parcels: Parcels,
     intake: Intake,
+    federation: Callable[[Lines], FederationRunner],
     listening: Listening,
     clock: Clock,
     ready: Callable[[dict[str, str]], None],
@@ -124,8 +127,9 @@ async def serve(
     certificate, key = authority.issue_server(hosts, clock())
 
     writer = ResultWriter(results, clock)
+    lines = Lines()
     gateway = Gateway(
-        lambda digest: enrolment.node_of(digest, clock()), enrolment.revoked, releases.serial, writer.store
+        lambda digest: enrolment.node_of(digest, clock()), enrolment.revoked, releases.serial, writer.store, lines
     )
     context = authority.gateway_context(certificate, key)
     async with contextlib.AsyncExitStack() as stack:
@@ -136,6 +140,7 @@ async def serve(
         except OSError as error:
             listener.close()
             raise CoordinatorError("coordinator.port_in_use", host=listening.host, port=listening.node_port) from error
+        await stack.enter_async_context(federation(lines).running())  # ends before the lines do
         node_port = server.sockets[0].getsockname()[1]
         url = (listening.public_url or f"https://{_bracketed(shown)}:{port}").rstrip("/")
         node_url = f"wss://{_bracketed(_host(url))}:{node_port}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
@@ -17,7 +17,8 @@ from edge_node import PROGRAM
 from edge_node.errors import UnreachableError
 from edge_node.identity import tls
 from edge_node.outbox.errors import BatchRefusedError, NotAcceptedError
-from protocols.errors import MedMeshError
+from protocols.errors import MedMeshError, ProtocolError
+from protocols.federation import envelope
 from protocols.messages import (
     MAX_MESSAGE_BYTES,
     MAX_OWN_ADDRESSES,
@@ -41,6 +42,9 @@ _REASON = re.compile(r"results\.[a-z_]{1,40}")
 
 HearPeers = Callable[[list[tuple[str, int]]], None]
 WhereListening = Callable[[], tuple[tuple[str, ...], int] | None]
+Answer = Callable[[bytes], Awaitable[bytes | None]]
+Federation = Callable[[], Awaitable[Answer | None]]
+_LOOK_EVERY_S = 15.0  # whether somebody has consented, or withdrawn
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,9 @@ class Session:
     """One connection: catalogue serials come in, batches of results go out. Iterating ends with the failure."""
 
     def __init__(self, connection: ClientConnection, url: str, hear_peers: HearPeers) -> None:
+        self._answer: Answer | None = None
+        self._questions = envelope.Reassembly(envelope.MAX_DOCUMENT_BYTES)
+        self._answering: set[asyncio.Task[None]] = set()
         self._connection = connection
         self._url = url
         self._hear_peers = hear_peers
@@ -67,7 +74,10 @@ class Session:
         """Take in what the coordinator sends until the connection ends."""
         try:
             async for data in self._connection:
-                self._take(decode(data))
+                if isinstance(data, bytes) and self._answer is not None:
+                    self._hear_question(data, self._answer)
+                else:
+                    self._take(decode(data))
             failure: MedMeshError = UnreachableError("edge.gateway_unreachable", url=self._url)
         except MedMeshError as error:
             failure = error
@@ -81,6 +91,37 @@ class Session:
             self._greeting.set_exception(failure)
         self._greeting.exception()  # nobody needs to have asked
         self._serials.put_nowait(None)
+
+    def take_part(self, answer: Answer | None) -> None:
+        """From now on questions of federated runs are answered by ``answer``; None: they are not expected."""
+        self._answer = answer
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether questions are answered."""
+        return self._answer is not None
+
+    def _hear_question(self, data: bytes, answer: Answer) -> None:
+        whole = self._questions.accept(data)
+        if whole is not None:
+            task = asyncio.create_task(self._reply(whole, answer))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+
+    async def _reply(self, question: bytes, answer: Answer) -> None:
+        with suppress(ConnectionClosed):  # whoever reads hears why
+            try:
+                reply = await answer(question)
+            except ProtocolError as error:
+                await self._connection.close(error.kind.close_code, error.code)
+                return
+            for piece in envelope.pieces(reply or b""):
+                await self._connection.send(piece)
+
+    def stop_answering(self) -> None:
+        """The connection ends: nobody waits for answers any more."""
+        for task in self._answering:
+            task.cancel()
 
     def _take(self, message: object) -> None:
         match message:
@@ -158,6 +199,7 @@ class WebsocketGateway:
         open_timeout_s: float,
         listening: WhereListening = lambda: None,
         hear_peers: HearPeers = lambda _: None,
+        federation: Federation | None = None,
     ) -> None:
         """Prepare; nothing is connected yet.
 
@@ -167,11 +209,14 @@ class WebsocketGateway:
             listening: this node's own addresses and the port where it serves peers, asked for each connection; the
                 coordinator tells nodes near this one. None: it serves none, and hears of none.
             hear_peers: told addresses where nodes near this one say that they serve peers; hints, not to be believed.
+            federation: what answers questions of federated runs, asked every few seconds; it gives None while this site has
+                consented to none.
         """
         self._line = line
         self._open_timeout_s = open_timeout_s
         self._listening = listening
         self._hear_peers = hear_peers
+        self._federation = federation
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
@@ -195,18 +240,39 @@ class WebsocketGateway:
                 ping_timeout=60,
                 max_size=MAX_MESSAGE_BYTES,
             ) as connection:
-                await connection.send(encode(Hello(PROGRAM, listening=self._where())))
                 session = Session(connection, line.url, self._hear_peers)
-                reader = asyncio.create_task(session.read())
+                answer = None if self._federation is None else await self._federation()
+                session.take_part(answer)
+                await connection.send(encode(self._hello(answer)))
+                tasks = [asyncio.create_task(session.read())]
+                if self._federation is not None:
+                    tasks.append(asyncio.create_task(self._keep_saying(connection, session, self._federation)))
                 try:
                     yield session
                 finally:
-                    reader.cancel()
-                    await asyncio.wait([reader])
+                    session.stop_answering()
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.wait(tasks)
         except ConnectionClosed as error:
             raise _meaning(error, line.url) from error
         except (OSError, TimeoutError, asyncio.IncompleteReadError, WebSocketException) as error:
             raise UnreachableError("edge.gateway_unreachable", url=line.url) from error
+
+    async def _keep_saying(self, connection: ClientConnection, session: Session, federation: Federation) -> None:
+        """Greet again when somebody has consented, or withdrawn; otherwise it costs the line nothing."""
+        was = session.takes_part
+        with suppress(ConnectionClosed):
+            while True:
+                await asyncio.sleep(_LOOK_EVERY_S)
+                answer = await federation()
+                session.take_part(answer)
+                if session.takes_part != was:
+                    was = session.takes_part
+                    await connection.send(encode(self._hello(answer)))
+
+    def _hello(self, answer: Answer | None) -> Hello:
+        return Hello(PROGRAM, listening=self._where(), federates=answer is not None)
 
     def _where(self) -> Listening | None:
         where = self._listening()

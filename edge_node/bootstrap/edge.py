@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 class Edge(Sticks):
     """One command's node. Each part of the wiring has a module of its own, and each builds on those before it:
-    ``home``, ``local``, ``peers``, ``fetching``, ``line``, ``sticks``.
+    ``home``, ``local``, ``peers``, ``fetching``, ``federation``, ``line``, ``sticks``.
     """
 
     def recognition(self, local: LocalCache, *, ask_coordinator: bool = True) -> GuardedRecognition:

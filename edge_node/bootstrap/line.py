@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edge_node.bootstrap.fetching import Fetching
+from edge_node.bootstrap.federation import Federation
 from edge_node.bootstrap.parts import utc_now
 from edge_node.errors import EdgeError, UnreachableError
 from edge_node.identity.identity import NodeIdentity
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from protocols.invite import Invite
 
 
-class Line(Fetching):
+class Line(Federation):
     """The line to the coordinator: joining, certificates, notices, results."""
 
     async def join(self, invite: Invite, name: str) -> NodeIdentity:
@@ -82,8 +83,8 @@ class Line(Fetching):
         await self.renew_when_due()
         await self.locate_gateway()
 
-    def gateway(self) -> WebsocketGateway:
-        """The line to the coordinator."""
+    def gateway(self, told: Callable[[str, str], None] | None = None) -> WebsocketGateway:
+        """The line to the coordinator; with ``told``, questions of federated runs are answered on it, and it hears of them."""
         from edge_node.agent.gateway import Line, WebsocketGateway
         from edge_node.identity import tls
 
@@ -91,7 +92,8 @@ class Line(Fetching):
             identity = self.identity()  # a fresh certificate or a new address counts from the next connection on
             return Line(identity.node_url, tls.pinned(identity.ca_pem, identity.credentials))
 
-        return WebsocketGateway(line, self.config.connect_timeout_s, self._where, self._hear)
+        federation = None if told is None else self._taking_part(told)
+        return WebsocketGateway(line, self.config.connect_timeout_s, self._where, self._hear, federation)
 
     def outbox(self) -> Outbox:
         """The history of results and what of it waits to be sent."""

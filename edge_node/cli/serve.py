@@ -27,6 +27,7 @@ _TEXTS = {
     ),
     "postponed": ("Not fetched now ({size}): {why}.", "暂不下载（{size}）：{why}。"),
     "evicted": ("{release} was deleted to keep within the quota.", "为不超出配额，已删除 {release}。"),
+    "federation": ("Federated run: {question}, {code}.", "联邦训练：{question}，{code}。"),
     "failed": ("{message} {remedy}", "{message}{remedy}"),
     "stopped": ("Stopped.", "已停止。"),
 }
@@ -53,7 +54,7 @@ async def serve(console: Console) -> None:
         console.answer({"event": event, **details}, lambda: console.line(text, text))
 
     agent = Agent(
-        edge.gateway(),
+        edge.gateway(lambda kind, code: emit("federation", {"question": kind, "code": code or "answered"})),
         edge.updates,
         edge.outbox(),
         edge.upkeep,

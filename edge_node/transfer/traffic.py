@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-Kind = Literal["metadata", "coordinator", "mirror", "peers_in", "peers_out", "outbox", "reserved"]
+Kind = Literal["metadata", "coordinator", "mirror", "peers_in", "peers_out", "outbox", "federation", "reserved"]
 
-WAN: tuple[Kind, ...] = ("metadata", "coordinator", "mirror", "outbox", "reserved")
+WAN: tuple[Kind, ...] = ("metadata", "coordinator", "mirror", "outbox", "federation", "reserved")
 LAN: tuple[Kind, ...] = ("peers_in", "peers_out")
 
 

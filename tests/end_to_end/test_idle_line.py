@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_node.agent.gateway import Line, WebsocketGateway
+from coordinator.federation.lines import Lines
+from edge_node.agent.gateway import Answer, Line, WebsocketGateway
 from protocols.messages import PING_INTERVAL_S
 from tests.coordinator.nodes.gateways import running
 
@@ -49,10 +50,20 @@ async def test_an_idle_line_costs_at_most_100_kb_a_day(tmp_path: Path, monkeypat
     fast = 500  # a day's pings in three minutes: of them two seconds
     monkeypatch.setattr("coordinator.nodes.gateway._REAP_INTERVAL_S", 4 * PING_INTERVAL_S / fast)
     monkeypatch.setattr("edge_node.agent.gateway.PING_INTERVAL_S", PING_INTERVAL_S / fast)
-    async with running(tmp_path, "n1") as gateway, wire(gateway.port) as (passing, port):
+    monkeypatch.setattr("edge_node.agent.gateway._LOOK_EVERY_S", 0.2)
+    lines = Lines()
+
+    async def answer(_: bytes) -> bytes | None:
+        raise AssertionError("an idle node was asked")
+
+    async def federation() -> Answer | None:
+        return answer
+
+    async with running(tmp_path, "n1", federation=lines) as gateway, wire(gateway.port) as (passing, port):
         line = Line(f"wss://127.0.0.1:{port}", gateway.contexts["n1"])
-        async with WebsocketGateway(lambda: line, 5.0).session() as session:
+        async with WebsocketGateway(lambda: line, 5.0, federation=federation).session() as session:
             await anext(session)
+            assert lines.present() == ["n1"]  # it takes part in federated runs; there is none
             connecting = passing.bytes
             started = asyncio.get_running_loop().time()
             await asyncio.sleep(12 * PING_INTERVAL_S / fast)

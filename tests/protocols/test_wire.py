@@ -47,6 +47,7 @@ def test_any_text_is_refused_as_invite(text: str) -> None:
         CatalogueNotice(12, ("medmesh.results/1",)),
         Receipt("0123456789abcdef"),
         Hello("medmesh-edge/0.1", listening=Listening(("192.168.1.7", "fd00::7"), 40123)),
+        Hello("medmesh-edge/0.1", listening=Listening(("10.0.0.1",), 4000), federates=True),
         Neighbours(()),
         Neighbours((("192.168.1.7", 40123), ("fd00::7", 1))),
     ],

@@ -98,6 +98,10 @@ class Running:
         assert line is not None
         return line
 
+    def send(self, sign: int) -> None:
+        """Send a signal and do not wait."""
+        self._process.send_signal(sign)
+
     def stop(self, sign: int = signal.SIGTERM) -> int:
         """End it and return its exit code."""
         self._process.send_signal(sign)

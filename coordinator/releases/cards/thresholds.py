@@ -63,6 +63,10 @@ _HOW = {
         "该机构 {images} 张图像中 {share:.0%} 低于此值；原值更低",
     ),
     "stretched_like_familiar": Words("raised in the same proportion as the familiar limit", "与熟悉界限按相同比例提高"),
+    "kept_from_start": Words(
+        "that of {start}, which this version was refined from by several sites; fit it to a site with recalibrate",
+        "沿用 {start}（本版本由多个机构在其基础上联合改进）；可用 recalibrate 按机构重新拟合",
+    ),
     "widened_at_site": Words(
         "{share:.0%} of {images} images of the site pass each, with {room:.0%} to spare; never stricter than before",
         "该机构 {images} 张图像中 {share:.0%} 能通过每一项，并留 {room:.0%} 余量；不会比原来更严",

@@ -20,7 +20,7 @@ from coordinator.home import Home
 from coordinator.nodes import authority as authorities
 from coordinator.nodes.authority import SERVER_NAME, Authority
 from coordinator.nodes.enrolment import Enrolment
-from coordinator.nodes.gateway import Gateway
+from coordinator.nodes.gateway import Federation, Gateway
 from coordinator.releases.repository import Repository
 from coordinator.results.store import Chosen, Results
 from coordinator.results.writer import ResultWriter
@@ -89,7 +89,9 @@ def _credentials(folder: Path, authority: Authority, node: str) -> tuple[Path, s
 
 
 @asynccontextmanager
-async def running(folder: Path, *names: str, site: str | None = None) -> AsyncIterator[Running]:
+async def running(
+    folder: Path, *names: str, site: str | None = None, federation: Federation | None = None
+) -> AsyncIterator[Running]:
     """Serve on loopback. ``site``: of all nodes; None: each has its own."""
     home = Home(folder)
     home.keys.mkdir(parents=True)
@@ -110,7 +112,9 @@ async def running(folder: Path, *names: str, site: str | None = None) -> AsyncIt
         async def serial() -> int:
             return current["serial"]
 
-        gateway = Gateway(lambda digest: enrolment.node_of(digest, NOW), enrolment.revoked, serial, writer.store)
+        gateway = Gateway(
+            lambda digest: enrolment.node_of(digest, NOW), enrolment.revoked, serial, writer.store, federation
+        )
         server_context = authority.gateway_context(*authority.issue_server(["127.0.0.1"], NOW))
         async with writer.running(), gateway.listen("127.0.0.1", 0, server_context) as server:
             yield Running(opened, server.sockets[0].getsockname()[1], contexts, current, gateway)

@@ -1,0 +1,87 @@
+"""A site as its ClientApp sees it: consented images as features. Used from the thread that answers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+
+from edge_node.errors import EdgeError
+from edge_node.federation.extract import Trunk, extract
+from edge_node.federation.images import LabelledFeatures, held_out
+from edge_node.federation.store import SiteStore
+from protocols.federation.task import Subject
+from protocols.imaging import PREPARE_VERSION
+
+_KEEP_EVERY = 32
+TrunkOf = Callable[[str], Awaitable[Trunk | None]]
+Permission = Callable[[str], Awaitable[None]]
+
+
+def stage_of(subject: Subject) -> str:
+    """What features depend on, beside the image."""
+    text = f"{subject.trunk} {','.join(subject.taps)} {PREPARE_VERSION}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class LocalSite:
+    """Images of this machine."""
+
+    def __init__(self, path: Path, trunk_of: TrunkOf, permission: Permission) -> None:
+        """Args: trunk_of: a verified trunk by digest; permission: raises where the site does not take part now."""
+        self._path = path
+        self._trunk_of = trunk_of
+        self._permission = permission
+
+    def features(self, subject: Subject) -> LabelledFeatures:
+        """All consented images of a disease as the trunk sees them; computed now where they are not kept.
+
+        Raises:
+            EdgeError: ``federation.not_consented``, ``…no_images``, ``…no_trunk``, ``…not_now`` or ``storage.*``.
+        """
+        return asyncio.run(self._features(subject))
+
+    async def _features(self, subject: Subject) -> LabelledFeatures:
+        await self._permission(subject.disease)
+        await self.compute(subject, lambda done, total: None)
+        async with SiteStore.open(self._path) as store:
+            known = await store.features(stage_of(subject))
+            images = [i for i in await store.images(subject.disease) if i.sha256 in known and i.path.exists()]
+            names = await store.labels(subject.disease)
+        if not images:
+            raise EdgeError("federation.no_images")
+        return LabelledFeatures(
+            np.stack([known[i.sha256] for i in images]),
+            names,
+            np.array([names.index(i.label) for i in images], dtype=np.int64),
+            held_out(np.array([i.group for i in images])),
+        )
+
+    async def compute(self, subject: Subject, progress: Callable[[int, int], None]) -> int:
+        """Compute the features that are not kept yet; returns how many images were computed.
+
+        Raises:
+            EdgeError: ``federation.no_trunk`` or ``federation.trunk_unusable``; what was computed stays.
+        """
+        stage = stage_of(subject)
+        async with SiteStore.open(self._path) as store:
+            known = await store.features(stage)
+            missing = [i for i in await store.images(subject.disease) if i.sha256 not in known and i.path.exists()]
+            if not missing:
+                return 0
+            trunk = await self._trunk_of(subject.trunk)
+            if trunk is None:
+                raise EdgeError("federation.no_trunk")
+            fresh = []
+            values = extract([i.path for i in missing], trunk, subject.taps, progress)
+            for image, value in zip(missing, values, strict=True):
+                if value is not None:
+                    fresh.append((image.sha256, value))
+                if len(fresh) >= _KEEP_EVERY:
+                    await store.keep_features(stage, fresh)
+                    fresh = []
+            await store.keep_features(stage, fresh)
+        return len(missing)
