@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from coordinator.engine.guarded import GuardedWorkers
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_CHUNK = 8
+_CHUNK = 8  # at most; a short list is dealt out finer, so that no core stands idle
 _TIMEOUT_S = 120  # for one item of a stranger's; the largest picture allowed takes seconds
 
 
@@ -27,8 +27,9 @@ class LocalEngine:
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield results in order; leaving early cancels what has not started."""
         pool = ProcessPoolExecutor(self._workers, mp_context=multiprocessing.get_context("spawn"))
+        share = len(items) // (2 * self._workers) if isinstance(items, Sized) else _CHUNK
         try:
-            yield from pool.map(function, items, chunksize=_CHUNK)
+            yield from pool.map(function, items, chunksize=max(1, min(share, _CHUNK)))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

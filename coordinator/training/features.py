@@ -2,7 +2,7 @@
 
 The key is (image digest, view, preparation version, trunk digest). Values are float32, exactly as LiteRT gave them: what
 a head is trained on is what nodes will compute. View 0 is the image itself; the others are altered as another site's
-camera might (``views``).
+camera might (``views``), as far as the modality allows.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from coordinator.engine import Engine
 from coordinator.training import views
+from coordinator.training.modality import Modality
 from protocols.imaging import PREPARE_VERSION, InputSpec, Quality, measure_quality, open_image, prepare
 from protocols.novelty import LAYOUT_EDGE, thumbnail
 from protocols.pipeline import StageRunner
@@ -41,7 +42,7 @@ class Trunk:
 @dataclass(frozen=True)
 class _Task:
     image: Path
-    key: str  # digest, or digest/number of the view
+    key: str  # digest, or ``views.key_of``
     trunk: Trunk
 
 
@@ -101,9 +102,10 @@ class FeatureCache:
         engine: Engine,
         progress: Callable[[int, int], None],
         view: int = 0,
+        modality: Modality = "other",
     ) -> Extraction:
         """Features of ``images`` (digest, file), computing only what is missing; an interrupted run loses little."""
-        keyed = [(sha256 if view == 0 else f"{sha256}/{view}", path) for sha256, path in images]
+        keyed = [(_key(sha256, view, modality), path) for sha256, path in images]
         with self._open(trunk.sha256) as database:
             known = {row[0] for row in database.execute("SELECT image FROM features")}
             tasks = [_Task(path, key, trunk) for key, path in dict(keyed).items() if key not in known]
@@ -117,11 +119,21 @@ class FeatureCache:
             ]
         return _unpack(rows, trunk, len(tasks))
 
+    def missing(self, digests: list[str], trunk: Trunk, view: int = 0, modality: Modality = "other") -> int:
+        """How many of the images ``extract`` would have to compute."""
+        with self._open(trunk.sha256) as database:
+            known = {row[0] for row in database.execute("SELECT image FROM features")}
+        return len({_key(sha256, view, modality) for sha256 in digests} - known)
+
     def remove(self, digests: list[str]) -> None:
         """Forget images, for every trunk."""
         for path in self._folder.glob("*.sqlite"):
             with closing(sqlite3.connect(path, timeout=30)) as database, database:
                 database.executemany("DELETE FROM features WHERE substr(image, 1, 64) = ?", [(d,) for d in digests])
+
+
+def _key(sha256: str, view: int, modality: Modality) -> str:
+    return sha256 if view == 0 else views.key_of(sha256, view, modality)
 
 
 def _unpack(rows: list[bytes], trunk: Trunk, computed: int) -> Extraction:
