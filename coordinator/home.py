@@ -53,6 +53,16 @@ class Home:
         return self.base / "features"
 
     @property
+    def maps(self) -> Path:
+        """Cached maps of training images. Never served."""
+        return self.base / "maps"
+
+    @property
+    def spatial(self) -> Path:
+        """Checkpoints of spatial heads that are being trained. Never served."""
+        return self.base / "spatial"
+
+    @property
     def out_of_fold(self) -> Path:
         """What cross-validation answered about training images, by digest. Never served."""
         return self.base / "out-of-fold"
