@@ -40,6 +40,7 @@ class Config:
     intake: Limits = field(default_factory=Limits)  # what an import of training images may ask for
     backbone: str = ""  # of queued trainings; empty: the one that ``train`` takes
     uploads: UploadLimits = field(default_factory=UploadLimits)
+    maps_mb: int = 8000  # of the disk, for cached maps of training images (450 kB an image and view)
 
     def save(self, path: Path) -> None:
         """Write the file whole."""

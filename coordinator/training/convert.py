@@ -41,6 +41,13 @@ def _convert(converter: Any, weights: str) -> bytes:
     return bytes(converter.convert())
 
 
+def convert_module(saved: str, weights: str) -> bytes:
+    """TFLite bytes of a saved module with one signature; ``weights`` as in ``_convert``."""
+    import tensorflow as tf
+
+    return _convert(tf.lite.TFLiteConverter.from_saved_model(saved), weights)
+
+
 def trunk(name: str, cache: Path, target: Path) -> dict[str, Any]:
     """Convert a backbone to the trunk with all its named outputs; they are final, one more would cost every node 22 MB."""
     import keras
@@ -60,7 +67,7 @@ def trunk(name: str, cache: Path, target: Path) -> dict[str, Any]:
     return {"weights_sha256": weights_sha256}
 
 
-def _same_twice(make: Callable[[], T], what: str) -> T:
+def same_twice(make: Callable[[], T], what: str) -> T:
     """Convert twice: what does not come out the same cannot be checked by anybody.
 
     Raises:
@@ -91,10 +98,10 @@ def head(source: Path, folder: Path, encodings: list[str]) -> dict[str, Any]:
         )
         with tempfile.TemporaryDirectory() as saved:
             tf.saved_model.save(module, saved, signatures=signature)
-            return _convert(tf.lite.TFLiteConverter.from_saved_model(saved), weights)
+            return convert_module(saved, weights)
 
     for encoding in encodings:
-        (folder / f"{encoding}.tflite").write_bytes(_same_twice(partial(once, encoding), "head"))
+        (folder / f"{encoding}.tflite").write_bytes(same_twice(partial(once, encoding), "head"))
     return {}
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +14,16 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator.errors import CoordinatorError
+from coordinator.training.spatial import job as jobs
+from coordinator.training.spatial.child import result_path
 from coordinator.training.spatial.config import SpatialConfig
-from coordinator.training.spatial.maps import Maps
+from coordinator.training.spatial.job import Job
+from coordinator.training.spatial.maps import MapReader, Maps
+from protocols.pipeline import LOGITS, StageRunner
+
+ENCODINGS = ("int8", "float16")
+_CHILD = "coordinator.training.spatial.child"
 
 Progress: TypeAlias = Callable[[int, int, float], None]
 """Called with epochs done, epochs in all and seconds left; what it raises cancels the training, which can be resumed."""
@@ -57,7 +69,10 @@ def cross_validated(
     Raises:
         CoordinatorError: ``train.spatial_…``.
     """
-    raise NotImplementedError
+    job = jobs.cross_validation(maps, labels, groups, plans, config)
+    folder = _done(job, work, progress)
+    found = [np.load(result_path(folder, number)) for number in range(len(plans))]
+    return np.array([jobs.out_of_fold(x, plan, config.members) for x, plan in zip(found, plans, strict=True)])
 
 
 def fitted(
@@ -69,4 +84,76 @@ def fitted(
     progress: Progress,
 ) -> SpatialFit:
     """The head fitted on all images, converted. Arguments and failures as ``cross_validated``."""
-    raise NotImplementedError
+    job = jobs.final_fit(maps, labels, groups, config, ENCODINGS)
+    folder = _done(job, work, progress)
+    logits = np.load(result_path(folder, 0)).mean(axis=0)
+    files = {encoding: (folder / f"{encoding}.tflite").read_bytes() for encoding in ENCODINGS}
+    return SpatialFit(files, config.inputs, logits, config.parameters(job.classes))
+
+
+def released_logits(file: Path, inputs: tuple[str, ...], maps: Maps) -> NDArray[np.float32]:
+    """What a converted head answers to the cached maps, float32 [images, labels], as a node runs it."""
+    runner, reader = StageRunner(file), MapReader(maps)
+
+    def of(image: int) -> NDArray[np.float32]:
+        return runner.run({name: reader.values(name.removesuffix("_map"), image) for name in inputs})[LOGITS][0]
+
+    return np.array([of(image) for image in range(maps.images)])
+
+
+def _done(job: Job, work: Path, progress: Progress) -> Path:
+    """The folder with the job's results; trained now, or what is left of it."""
+    folder = work / job.digest()[:24]
+    if not result_path(folder, len(job.runs) - 1).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        job.save(folder)
+        reached = -1
+        while not (answer := _child(folder, progress)).finished:
+            if answer.reached <= reached:
+                raise CoordinatorError("train.spatial_failed")
+            reached = answer.reached  # it was killed, but got further than the last: the next goes on from there
+    return folder
+
+
+@dataclass(frozen=True)
+class _Answer:
+    finished: bool
+    reached: int  # epochs that are on the disk
+
+
+def _child(folder: Path, progress: Progress) -> _Answer:
+    """Run one child to its end; the end of this process, or an exception of ``progress``, ends it too."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "1"}
+    reached = -1
+    with (folder / "child.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", _CHILD, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+        )
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                message = json.loads(line) if line.startswith(b"{") else {}
+                if message.get("finished"):
+                    return _Answer(True, reached)
+                if "code" in message:
+                    raise CoordinatorError(message["code"], **message["details"])
+                if "done" in message:
+                    reached = int(message["done"])
+                    progress(reached, int(message["total"]), float(message["left"]))
+            killed = process.wait() < 0
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            if process.stdin is not None:
+                process.stdin.close()
+    if killed:
+        return _Answer(False, reached)
+    if os.environ.get("MEDMESH_DEBUG"):
+        sys.stderr.write((folder / "child.log").read_text("utf-8", "replace"))
+    raise CoordinatorError("train.spatial_failed")
