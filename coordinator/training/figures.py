@@ -57,9 +57,19 @@ def figures(
     }
 
 
-def warnings(truth: NDArray[np.int64], groups: NDArray[np.str_], names: Sequence[str]) -> list[dict[str, str]]:
-    """Classes with so few images or groups that the figures are rough."""
+def warnings(
+    truth: NDArray[np.int64], groups: NDArray[np.str_], names: Sequence[str], no_maps: bool
+) -> list[dict[str, str]]:
+    """Classes with so few images or groups that the figures are rough; rungs that were left out for want of disk."""
     found = []
+    if no_maps:
+        found.append(
+            {
+                "code": "train.no_maps",
+                "text": "Maps of all images do not fit into maps_mb or onto the disk: spatial heads were left out.",
+                "text_zh": "全部图像的特征图超出 maps_mb 或磁盘空间：未尝试空间头部模型。",
+            }
+        )
     few = [n for i, n in enumerate(names) if (truth == i).sum() < FEW_IMAGES]
     if few:
         found.append(

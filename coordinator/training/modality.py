@@ -47,18 +47,17 @@ FREEDOM: dict[Modality, Freedom] = {
     "other": Freedom(),
 }
 
-# Words of names and labels, the most telling first; a word counts only as a whole, with a plural s.
-_WORDS: tuple[tuple[Modality, frozenset[str]], ...] = (
-    ("histology", frozenset("histology histopathology histopathological biopsy wsi 病理 组织".split())),
-    ("xray", frozenset("xray cxr radiograph chest pneumonia tuberculosis x光 胸片".split())),
-    ("mri", frozenset("mri 磁共振".split())),
-    ("ct", frozenset(("ct", "tomography"))),
-    ("ultrasound", frozenset("ultrasound sonography echo 超声".split())),
-    ("fundus", frozenset("fundus retina retinal retinopathy glaucoma 眼底".split())),
-    ("microscopy", frozenset("smear malaria parasitized plasmodium microscopy cytology bccd wbc rbc platelet "
-                             "leukocyte erythrocyte 涂片 疟".split())),
-    ("dermatology", frozenset("dermatology dermoscopy skin melanoma nevus keratosis 皮肤 黑色素瘤".split())),
-)  # fmt: skip
+# Words of names and labels; a word counts only as a whole, with or without a plural s, Chinese ones wherever they stand.
+_WORDS: dict[Modality, str] = {
+    "histology": "histology histopathology histopathological biopsy wsi 病理 组织",
+    "xray": "xray cxr radiograph chest pneumonia tuberculosis x光 胸片",
+    "mri": "mri 磁共振",
+    "ct": "ct tomography",
+    "ultrasound": "ultrasound sonography echo 超声",
+    "fundus": "fundus retina retinal retinopathy glaucoma 眼底",
+    "microscopy": "smear malaria parasitized plasmodium microscopy cytology bccd wbc rbc platelet 涂片 疟",
+    "dermatology": "dermatology dermoscopy skin melanoma nevus keratosis 皮肤 黑色素瘤",
+}
 _WORD = re.compile(r"[a-z]+|[一-鿿]+")
 _COLOUR = 0.05  # mean difference of the channels of a thumbnail, in its own standard deviations, below which it is grey
 
@@ -69,7 +68,12 @@ def guess(names: Iterable[str]) -> Modality:
     text = " ".join(names).lower()
     for word in _WORD.findall(re.sub(r"x[\s_-]?ray", "xray", text)):
         words |= {word, word.removesuffix("s")}
-    found = [m for m, known in _WORDS if words & known or any(k in text for k in known if not k.isascii())]
+    found = [
+        m
+        for m, known in _WORDS.items()
+        for k in [known.split()]
+        if words & {*k} or any(w in text for w in k if not w.isascii())
+    ]
     return found[0] if len(found) == 1 else "other"
 
 

@@ -21,22 +21,23 @@ from coordinator.intake import shortcuts
 from coordinator.intake.samples import Sample
 from coordinator.store.blobs import FolderBlobs
 from coordinator.store.described import described
-from coordinator.training import export, figures, folds, golden, modality, novelty, oof, selection, views
+from coordinator.training import figures, folds, golden, modality, novelty, oof, selection, views
 from coordinator.training.calibration import calibrate, calibration_methods, quality_limits, quality_method
-from coordinator.training.export import Exported
 from coordinator.training.features import Extraction, FeatureCache
-from coordinator.training.ladder import ascent, timing
-from coordinator.training.ladder.ascent import Ascent, Effort
+from coordinator.training.ladder import ascent, spatial, timing
+from coordinator.training.ladder.ascent import Ascent, Effort, Seen, Terms
+from coordinator.training.ladder.budget import USUAL_BUDGET_KB
 from coordinator.training.ladder.decision import Subject, decide, held_out
 from coordinator.training.ladder.report import Outcome, report
 from coordinator.training.ladder.work import Work, key, sweep
 from coordinator.training.modality import Modality
 from coordinator.training.selection import Data
+from coordinator.training.spatial.maps import MapCache, MapStore
 from coordinator.training.trunks import ReadyTrunk, Trunks
 from protocols.artifacts import Artifact
 from protocols.imaging import Quality
 from protocols.manifest import Golden, Label, NoveltyLimits, ReleaseManifest, Stage
-from protocols.pipeline import Pipelines
+from protocols.pipeline import Pipelines, StageRunner
 from protocols.selftest import golden_scores
 
 LEAST_IMAGES = 5
@@ -106,9 +107,15 @@ class _Clock:
 class Trainer:
     """Trains heads on what a frozen trunk sees. Writes only immutable artifacts; the caller records the model."""
 
-    def __init__(self, home: Home, engine: Engine) -> None:
+    def __init__(self, home: Home, engine: Engine, maps_mb: int) -> None:
+        """Args:
+        home: where everything lies.
+        engine: where features are computed and linear heads fitted.
+        maps_mb: of the disk, for cached maps.
+        """
         self._home = home
         self._engine = engine
+        self._maps = MapCache(home.maps, maps_mb * 1_000_000)
         self._artifacts = FolderBlobs(home.artifacts)
         self._images = FolderBlobs(home.images)
         self._features = FeatureCache(home.features)
@@ -128,30 +135,36 @@ class Trainer:
         sweep(self._home.trainings, plan.now.timestamp())
         clock = _Clock(self._expected(plan, kind, plans), progress)
         climbed = [self._climb(plan, name, kind, plans, clock) for name in plan.backbones]
-        subject = Subject(climbed[0].data.labels, climbed[0].data.groups, climbed[0].data.source, plans)
+        data = climbed[0].seen.data
+        subject = Subject(data.labels, data.groups, data.source, plans)
         with clock.part("head"):
             clock.told("head", 0, 1)
             outcome, shipped = self._ship(plan, climbed, subject, clock)
-            manifest = self._manifest(plan, shipped, outcome)
+            manifest = self._manifest(plan, shipped.seen, outcome)
             clock.told("head", 1, 1)
+        extractions = [c.seen.extraction for c in climbed]
+        config = shipped.config(outcome.rung)
         names = [x.label for x in plan.labels]
         document = {
             "model": manifest.model,
             "version": manifest.version,
             "dataset": plan.dataset,
-            "backbone": shipped.trunk.backbone.id,
+            "backbone": shipped.seen.trunk.backbone.id,
             "effort": plan.effort,
-            "modality": shipped.modality,
+            "modality": shipped.terms.modality,
             "taps": list(outcome.exported.inputs),
             "regularisation": outcome.regularisation,
             "head_weights": outcome.exported.encoding.name,
             "parity": outcome.exported.parity,
             **report(climbed, subject, outcome),
-            "budget_bytes": shipped.budget_bytes,
+            "spatial": config and config.document(),
+            "budget_bytes": shipped.terms.budget_bytes,
             "metrics": manifest.metrics,
-            "warnings": figures.warnings(subject.truth, subject.groups, names),
-            "features_computed": sum(c.extraction.computed for c in climbed),
-            "features_cached": sum(len(plan.samples) - c.extraction.computed for c in climbed),
+            "warnings": figures.warnings(
+                subject.truth, subject.groups, names, shipped.seen.maps is None and bool(shipped.terms.configs)
+            ),
+            "features_computed": sum(e.computed for e in extractions),
+            "features_cached": sum(len(plan.samples) - e.computed for e in extractions),
             "views": len(subject.source) if outcome.with_views else 0,
             "shortcuts": [a.document() for a in shortcuts.audit(plan.samples) if a.found],
             "out_of_fold": oof.keep(
@@ -181,48 +194,60 @@ class Trainer:
             missing_views += sum(
                 self._features.missing(viewed, trunk.trunk, view, kind) for view in range(1, count + 1)
             )
-        each = timing.expected(
+        limit = (plan.budget_kb or USUAL_BUDGET_KB) * 1000
+        return timing.expected(
             plan.effort,
             len(digests),
             missing,
             missing_views,
             sum(len(np.unique(p)) for p in plans) * len(plan.backbones),
-            ascent.epochs(plan.effort, plan.budget_kb, len(plan.labels)) * len(plan.backbones),
+            spatial.epochs(plan.effort, limit, len(plan.labels)) * len(plan.backbones),
             os.cpu_count() or 1,
-            not absent,
+            absent,
         )
-        return each
 
-    def _climb(
-        self, plan: Plan, name: str, kind: Modality, plans: list[NDArray[np.int64]], clock: _Clock
-    ) -> Ascent:
+    def _climb(self, plan: Plan, name: str, kind: Modality, plans: list[NDArray[np.int64]], clock: _Clock) -> Ascent:
         """All rungs of one backbone."""
         with clock.part("backbone"):
             clock.told("backbone", 0, 1)
             trunk = Trunks(self._home).make(name)
             clock.told("backbone", 1, 1)
+        store = self._store(plan, trunk, kind, spatial.layers(plan.effort))
         with clock.part("features"):
-            extraction = self._extract(plan.samples, trunk, 0, "other", clock.told, "features")
+            extraction = self._extract(plan.samples, trunk, 0, "other", store, clock.told, "features")
         kind = kind if plan.modality else modality.held_to_its_pictures(kind, extraction.thumbnails)
         with clock.part("views"):
-            altered = self._altered(plan, trunk, kind, clock.told)
+            altered = self._altered(plan, trunk, kind, store, clock.told)
+        data = as_data(plan, extraction, altered)
+        channels = {tap: values.shape[1] for tap, values in data.taps.items()}
+        terms = Terms.of(plan.effort, plan.budget_kb, kind, channels, len(plan.labels))
+        digests = [s.sha256 for s in plan.samples]
+        maps = store.maps(digests, spatial.views(plan.effort), kind) if store and terms.configs else None
         images = [(s.sha256, s.label, s.group) for s in plan.samples]
         settings = {"trunk": trunk.trunk.sha256, "effort": plan.effort, "budget": plan.budget_kb, "modality": kind}
-        return ascent.climb(
-            trunk,
-            extraction,
-            as_data(plan, extraction, altered),
-            plans,
-            ascent.Terms(plan.effort, plan.budget_kb, kind, len(plan.labels)),
-            Work(self._home.trainings / f"{plan.dataset}-{key(images, **settings)}"),
-            self._engine,
-            clock.part,
-            clock.told,
-        )
+        work = Work(self._home.trainings / f"{plan.dataset}-{key(images, **settings)}")
+        seen = Seen(trunk, extraction, data, maps)
+        return ascent.climb(seen, plans, terms, work, self._engine, clock.part, clock.told)
 
-    def _ship(
-        self, plan: Plan, climbed: list[Ascent], subject: Subject, clock: _Clock
-    ) -> tuple[Outcome, Ascent]:
+    def _store(self, plan: Plan, trunk: ReadyTrunk, kind: Modality, layers: tuple[str, ...]) -> MapStore | None:
+        """Where maps are kept; None where no spatial head is tried, or all maps together would not fit into their limit."""
+        if not layers:
+            return None
+        outputs = StageRunner(trunk.trunk.path).outputs
+        shapes = {layer: (outputs[n][1], outputs[n][2], outputs[n][3]) for layer in layers for n in [f"{layer}_map"]}
+        store = self._maps.store(trunk.trunk.sha256, shapes)
+        digests = [s.sha256 for s in plan.samples]
+        viewed = [digests[i] for i in _viewed(plan)]
+        keys = [views.key_of(d, v, kind) for v in range(1, 1 + spatial.views(plan.effort)) for d in viewed]
+        try:
+            store.missing([*digests, *keys])
+        except CoordinatorError as error:
+            if error.code != "train.spatial_no_room":
+                raise
+            return None
+        return store
+
+    def _ship(self, plan: Plan, climbed: list[Ascent], subject: Subject, clock: _Clock) -> tuple[Outcome, Ascent]:
         """Decide, fit on all images and export; a head that keeps to its budget only on paper is taken from the ladder."""
         names = [x.label for x in plan.labels]
         ladders = [c.ladder for c in climbed]
@@ -230,15 +255,22 @@ class Trainer:
             decision = decide(ladders, subject)
             chosen = climbed[decision.ladder]
             rung = ladders[decision.ladder].rungs[decision.chosen[1]]
-            head = chosen.fit(rung.name, names, clock.told)
-            if len(head.exported.data) <= chosen.budget_bytes or len(ladders[decision.ladder].rungs) == 1:
+            head = chosen.fit(rung.name, names, lambda done, total: clock.told("head", done, total + 1))
+            if len(head.exported.data) <= chosen.terms.budget_bytes or len(ladders[decision.ladder].rungs) == 1:
                 break
             ladders[decision.ladder] = ladders[decision.ladder].without(rung.name)
         found = held_out(ladders, subject, decision.chosen)
         return Outcome(tuple(ladders), decision, found, head.exported, head.regularisation, head.with_views), chosen
 
     def _extract(
-        self, samples: list[Sample], trunk: ReadyTrunk, view: int, kind: Modality, progress: Progress, part: str
+        self,
+        samples: list[Sample],
+        trunk: ReadyTrunk,
+        view: int,
+        kind: Modality,
+        store: MapStore | None,
+        progress: Progress,
+        part: str,
     ) -> Extraction:
         return self._features.extract(
             [(s.sha256, self._images.path(s.sha256)) for s in samples],
@@ -246,15 +278,22 @@ class Trainer:
             self._engine,
             lambda done, total: progress(part, done, total),
             view,
+            store,
             kind,
         )
 
-    def _altered(self, plan: Plan, trunk: ReadyTrunk, kind: Modality, progress: Progress) -> Altered:
+    def _altered(
+        self, plan: Plan, trunk: ReadyTrunk, kind: Modality, store: MapStore | None, progress: Progress
+    ) -> Altered:
         """Features of altered views; of the images with the lowest digests where there are very many."""
         count, _ = VIEWS[plan.effort]
         chosen = _viewed(plan)
         samples = [plan.samples[i] for i in chosen]
-        found = [self._extract(samples, trunk, view, kind, progress, "views") for view in range(1, count + 1)]
+        most = spatial.views(plan.effort)  # of which maps are kept too
+        found = [
+            self._extract(samples, trunk, view, kind, store if view <= most else None, progress, "views")
+            for view in range(1, count + 1)
+        ]
         return Altered(
             {tap: np.concatenate([f.taps[tap] for f in found]) for tap in found[0].taps}, np.tile(chosen, count)
         )
@@ -265,8 +304,8 @@ class Trainer:
         tasks = [(self._images.path(s.sha256), trunk.trunk.spec) for s in samples[::step]]
         return list(self._engine.map(views.degraded_quality, tasks))
 
-    def _manifest(self, plan: Plan, shipped: Ascent, outcome: Outcome) -> ReleaseManifest:
-        trunk, data, extraction, head = shipped.trunk, shipped.data, shipped.extraction, outcome.exported
+    def _manifest(self, plan: Plan, seen: Seen, outcome: Outcome) -> ReleaseManifest:
+        trunk, data, extraction, head = seen.trunk, seen.data, seen.extraction, outcome.exported
         strip = golden.strip()
         statistics, limits = know(data, extraction)
         head_artifact, golden_artifact = Artifact.of("head", head.data), Artifact.of("golden", strip)

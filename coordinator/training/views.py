@@ -51,7 +51,7 @@ def altered(image: Image.Image, spec: InputSpec, key: str) -> Pixels:
         key: decides the alteration; from ``key_of``.
     """
     last = key.rsplit("/", 1)[-1]
-    freedom = FREEDOM[last if last in MODALITIES else "other"]  # type: ignore[index]  # it is one of them
+    freedom = FREEDOM[last if last in MODALITIES else "other"]
     chance, more = (_chance(key), _chance(f"{key} by modality"))
     unit = _unit(prepare(image, spec, _closer(*oriented_size(image), chance)), spec)
     unit = _moved(unit, freedom, more)

@@ -28,13 +28,13 @@ def samples(sick: int, healthy: int, groups: int) -> list[Sample]:
 def plan(found: list[Sample]) -> Plan:
     labels = [Label(name, None, "other") for name in NAMES]
     now = datetime(2026, 1, 2, tzinfo=UTC)
-    return Plan("malaria", "malaria", 1, found, labels, "random-1", "quick", None, now)
+    return Plan("malaria", "malaria", 1, found, labels, ("random-1",), "quick", None, now)
 
 
 def refusal(found: list[Sample], home: Path) -> CoordinatorError:
     """How training on these images is refused; it must not have begun."""
     with pytest.raises(CoordinatorError) as caught:
-        Trainer(Home(home), InlineEngine()).train(plan(found), lambda *steps: pytest.fail("began"))
+        Trainer(Home(home), InlineEngine(), 10).train(plan(found), lambda *steps: pytest.fail("began"))
     assert not list(home.iterdir())
     return caught.value
 

@@ -19,7 +19,9 @@ from coordinator.training.ladder.climb import Rule, Rung
 from coordinator.training.ladder.decision import Ladder
 from coordinator.training.ladder.work import Work
 from coordinator.training.modality import Modality
-from coordinator.training.selection import Choice, Data, TapSet
+from coordinator.training.selection import Data, TapSet
+from coordinator.training.spatial.config import SpatialConfig
+from coordinator.training.spatial.maps import Maps
 from coordinator.training.trunks import ReadyTrunk
 
 Effort = Literal["quick", "standard", "full"]
@@ -29,12 +31,33 @@ _RULES: dict[str, Rule] = {linear.BASE: "first", linear.TAPS: "contains", linear
 
 @dataclass(frozen=True)
 class Terms:
-    """Within what the ladder is climbed."""
+    """Within what the ladder is climbed.
+
+    Attributes:
+        tap_sets: whose heads keep to the budget.
+        configs: spatial heads that do; none without maps.
+        budget_bytes: of a head.
+        labels: how many there are.
+    """
 
     effort: Effort
-    budget_kb: int | None
+    tap_sets: tuple[TapSet, ...]
+    configs: tuple[SpatialConfig, ...]
+    budget_bytes: int
     modality: Modality
     labels: int
+
+    @classmethod
+    def of(
+        cls, effort: Effort, budget_kb: int | None, modality: Modality, channels: dict[str, int], labels: int
+    ) -> Terms:
+        """What an effort may try within a budget.
+
+        Raises:
+            CoordinatorError: ``train.over_budget``.
+        """
+        tap_sets, limit = budget.within(budget_kb, selection.CANDIDATES[effort], channels, labels)
+        return cls(effort, tap_sets, spatial.within(effort, limit, labels), limit, modality, labels)
 
 
 @dataclass(frozen=True)
@@ -47,43 +70,65 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Ascent:
-    """What one backbone came to.
-
-    Attributes:
-        tap_sets: those that keep to the budget.
-        choices: of the linear rungs, made on all images.
-        answers: of the linear rungs.
-    """
+class Seen:
+    """What a backbone makes of a data set; ``maps`` where spatial heads are tried."""
 
     trunk: ReadyTrunk
     extraction: Extraction
     data: Data
-    modality: Modality
-    budget_bytes: int
-    tap_sets: tuple[TapSet, ...]
+    maps: Maps | None
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """What one backbone came to.
+
+    Attributes:
+        choices: of the linear rungs, made on all images.
+        answers: of the linear rungs.
+    """
+
+    seen: Seen
+    terms: Terms
     choices: linear.Chosen
     answers: linear.Answers
     ladder: Ladder
     work: Work
 
-    def fit(self, name: str, labels: list[str], progress: Progress) -> Head:
-        """Fit a rung on all images and export it."""
-        choice = self.choices.rung(name)
-        with_views = name == linear.VIEWS
-        head = selection.fit(self.data, choice, views=with_views)
-        exported = export.linear(head, choice.tap_set.taps, self.data.taps, labels)
-        return Head(exported, choice.strength, with_views)
+    @property
+    def tap_sets(self) -> tuple[TapSet, ...]:
+        """Those that were tried."""
+        return self.terms.tap_sets
 
-    def size(self, choice: Choice) -> int:
+    def fit(self, name: str, labels: list[str], progress: Callable[[int, int], None]) -> Head:
+        """Fit a rung on all images and export it."""
+        data = self.seen.data
+        config = self.config(name)
+        if config is None:
+            choice, with_views = self.choices.rung(name), name == linear.VIEWS
+            head = selection.fit(data, choice, views=with_views)
+            exported = export.linear(head, choice.tap_set.taps, data.taps, labels)
+            return Head(exported, choice.strength, with_views)
+        assert self.seen.maps is not None
+        exported = spatial.head(self.seen.maps, data, config, labels, self.work.below("spatial"), progress)
+        return Head(exported, None, config.views > 0)
+
+    def config(self, name: str) -> SpatialConfig | None:
+        """The spatial head of a rung; None where it is linear."""
+        return next((c for c in self.terms.configs if spatial.name(c) == name), None)
+
+    def inputs(self, name: str) -> tuple[str, ...]:
+        """The trunk's outputs that a rung reads."""
+        config = self.config(name)
+        return self.choices.rung(name).tap_set.taps if config is None else config.inputs
+
+    def size(self, tap_set: TapSet) -> int:
         """About the bytes of a linear head."""
-        return _size(self.data, choice.tap_set, int(self.data.labels.max()) + 1)
+        return _size(self.seen.data, tap_set, self.terms.labels)
 
 
 def climb(
-    trunk: ReadyTrunk,
-    extraction: Extraction,
-    data: Data,
+    seen: Seen,
     plans: list[NDArray[np.int64]],
     terms: Terms,
     work: Work,
@@ -91,18 +136,13 @@ def climb(
     part: Callable[[str], AbstractContextManager[Any]],
     progress: Progress,
 ) -> Ascent:
-    """Compute the answers of every rung that the terms allow.
-
-    Raises:
-        CoordinatorError: ``train.over_budget``.
-    """
-    channels = {tap: values.shape[1] for tap, values in data.taps.items()}
-    tap_sets, limit = budget.within(terms.budget_kb, selection.CANDIDATES[terms.effort], channels, terms.labels)
+    """Compute the answers of every rung that the terms allow; the maps decide whether there are spatial ones."""
+    data = seen.data
     with part("selection"):
         answers = linear.cross_validated(
-            data, tap_sets, plans, work, engine, lambda done, total: progress("selection", done, total)
+            data, terms.tap_sets, plans, work, engine, lambda done, total: progress("selection", done, total)
         )
-        choices = linear.choose(data, np.ones(len(data.labels), dtype=bool), tap_sets)
+        choices = linear.choose(data, np.ones(len(data.labels), dtype=bool), terms.tap_sets)
     none = np.zeros((0, 0, 0), np.float32)
     rungs = [
         Rung(
@@ -114,15 +154,18 @@ def climb(
         )
         for name, logits in answers.rungs.items()
     ]
-    ladder = Ladder(trunk.backbone.id, tuple(rungs))
-    return Ascent(trunk, extraction, data, terms.modality, limit, tap_sets, choices, answers, ladder, work)
+    if seen.maps is not None:
+        with part("spatial"):
+            for number, config in enumerate(terms.configs):
 
+                def told(done: int, total: int, number: int = number) -> None:
+                    progress("spatial", 100 * number + 100 * done // max(total, 1), 100 * len(terms.configs))
 
-def epochs(effort: Effort, budget_kb: int | None, labels: int) -> int:
-    """Epochs of spatial heads that an effort trains, over all folds and the last fit; for telling the time."""
-    limit = (budget_kb or budget.USUAL_BUDGET_KB) * 1000
-    fits = selection.OUTER_FOLDS * spatial.REPEATS[effort] + 1
-    return sum(c.epochs * c.members * fits for c in spatial.within(effort, limit, labels))
+                logits = spatial.answers(
+                    seen.maps, data, plans[: spatial.REPEATS[terms.effort]], config, work.below("spatial"), told
+                )
+                rungs.append(Rung(spatial.name(config), "better", logits, config.estimated_bytes(terms.labels)))
+    return Ascent(seen, terms, choices, answers, Ladder(seen.trunk.backbone.id, tuple(rungs)), work)
 
 
 def _size(data: Data, tap_set: TapSet, labels: int) -> int:

@@ -24,7 +24,9 @@ class Encoding:
 ENCODINGS = (Encoding("int8", 1), Encoding("float16", 2))  # the first that answers like the float head is taken
 
 
-def linear_bytes(taps: Sequence[str], channels: Mapping[str, int], labels: int, encoding: Encoding = ENCODINGS[0]) -> int:
+def linear_bytes(
+    taps: Sequence[str], channels: Mapping[str, int], labels: int, encoding: Encoding = ENCODINGS[0]
+) -> int:
     """About the size of a linear head's file."""
     weights = sum(channels[t] for t in taps) * labels
     return weights * encoding.bytes_per_weight + _OVERHEAD_BYTES + _OVERHEAD_TAP_BYTES * len(taps)

@@ -105,8 +105,7 @@ def standings(truth: NDArray[np.int64], groups: NDArray[Any], heads: Mapping[Any
         axis=2,
     )
     found: dict[Hashable, Standing] = {
-        name: Standing(float(whole[i, 0]), float(whole[i, 1]), drawn[i, 0], drawn[i, 1])
-        for i, name in enumerate(heads)
+        name: Standing(float(whole[i, 0]), float(whole[i, 1]), drawn[i, 0], drawn[i, 1]) for i, name in enumerate(heads)
     }
     return Standings(found, int((truths > 0).sum(axis=0)[np.unique(truth)].min()))
 
@@ -125,9 +124,7 @@ def temperature(truth: NDArray[np.int64], logits: NDArray[np.float32]) -> float:
     return float(np.exp(np.mean(np.log(best))))
 
 
-def _sums(
-    at: Resampling, truth: NDArray[np.int64], logits: NDArray[np.float32], classes: int
-) -> NDArray[np.float64]:
+def _sums(at: Resampling, truth: NDArray[np.int64], logits: NDArray[np.float32], classes: int) -> NDArray[np.float64]:
     """Right answers and losses [2, groups, labels], mean over the repeats."""
     right = (logits.argmax(axis=2) == truth).mean(axis=0)
     lost = np.mean([_losses(truth, run) for run in logits], axis=0)
@@ -149,9 +146,11 @@ def _balanced_mean(truth: NDArray[np.int64], values: NDArray[np.float64]) -> flo
     return float(np.mean([values[truth == c].mean() for c in np.unique(truth)]))
 
 
-def _by_group(at: Resampling, truth: NDArray[np.int64], values: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
+def _by_group(
+    at: Resampling, truth: NDArray[np.int64], values: NDArray[np.float64], classes: int
+) -> NDArray[np.float64]:
     cells = np.bincount(at.group_of * classes + truth, values, minlength=at.groups * classes)
-    return cells.reshape(at.groups, classes)
+    return cells.astype(np.float64).reshape(at.groups, classes)
 
 
 def _balanced(truths: NDArray[np.float64], sums: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -162,4 +162,6 @@ def _read(folder: Path) -> Data:
         return {p.stem.removeprefix(prefix): array(p.stem) for p in (folder / "features").glob(f"{prefix}*.npy")}
 
     labels, groups, source = (np.array(array(n)) for n in ("labels", "groups", "source"))
-    return Data(named("taps-"), labels.astype(np.int64), groups.astype(np.str_), named("altered-"), source.astype(np.int64))
+    return Data(
+        named("taps-"), labels.astype(np.int64), groups.astype(np.str_), named("altered-"), source.astype(np.int64)
+    )

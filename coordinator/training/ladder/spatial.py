@@ -2,24 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.training import export
+from coordinator.training.export import Exported
+from coordinator.training.selection import OUTER_FOLDS, Data
 from coordinator.training.spatial.config import SpatialConfig
+from coordinator.training.spatial.maps import MapReader, Maps
+from coordinator.training.spatial.training import cross_validated, fitted
 
 # From light to heavy. No figure here was chosen on one data set: docs/adr/0025.
 _SMALL = SpatialConfig(width=24)
 _USUAL = SpatialConfig()
 CONFIGS: dict[str, tuple[SpatialConfig, ...]] = {"quick": (), "standard": (_SMALL, _USUAL), "full": (_SMALL, _USUAL)}
 MOST = {"quick": 0, "standard": 1, "full": 2}  # how many an effort trains: the largest that keep to the budget
-REPEATS = {"quick": 0, "standard": 1, "full": 2}
+REPEATS = {"quick": 0, "standard": 1, "full": 2}  # of the cross-validation
+Told = Callable[[int, int], None]
 
 
 def name(config: SpatialConfig) -> str:
     """How tables call a spatial head."""
-    parts = "+".join(config.maps)
     members = f" x{config.members}" if config.members > 1 else ""
-    return f"spatial head {parts}, {config.width} channels{members}"
+    return f"spatial head {'+'.join(config.maps)}, {config.width} channels{members}"
 
 
 def within(effort: str, budget_bytes: int, labels: int) -> tuple[SpatialConfig, ...]:
     """The spatial heads that an effort tries within a budget, from light to heavy."""
     fitting = [c for c in CONFIGS[effort] if c.estimated_bytes(labels) <= budget_bytes]
     return tuple(fitting[-MOST[effort] :]) if MOST[effort] else ()
+
+
+def layers(effort: str) -> tuple[str, ...]:
+    """The trunk's layers whose maps an effort needs."""
+    return tuple(sorted({layer for c in CONFIGS[effort] for layer in c.maps}))
+
+
+def views(effort: str) -> int:
+    """How many altered views of each image it needs maps of."""
+    return max((c.views for c in CONFIGS[effort]), default=0)
+
+
+def epochs(effort: str, budget_bytes: int, labels: int) -> int:
+    """Epochs over all folds and one last fit, for telling the time."""
+    fits = OUTER_FOLDS * REPEATS[effort]
+    configs = within(effort, budget_bytes, labels)
+    return sum(c.epochs * c.members * fits for c in configs) + max((c.epochs * c.members for c in configs), default=0)
+
+
+def answers(
+    maps: Maps, data: Data, plans: Sequence[NDArray[np.int64]], config: SpatialConfig, work: Path, told: Told
+) -> NDArray[np.float32]:
+    """Out-of-fold logits [repeats, images, labels].
+
+    Raises:
+        CoordinatorError: ``train.spatial_…``.
+    """
+    return cross_validated(
+        maps, data.labels, data.groups, list(plans), config, work, lambda done, total, left: told(done, total)
+    )
+
+
+def head(maps: Maps, data: Data, config: SpatialConfig, labels: list[str], work: Path, told: Told) -> Exported:
+    """Fit a spatial head on all images, and export it as it answers like the float one on the cached maps.
+
+    Raises:
+        CoordinatorError: ``train.spatial_…`` or ``train.conversion_…``.
+    """
+    found = fitted(maps, data.labels, data.groups, config, work, lambda done, total, left: told(done, total))
+    reader = MapReader(maps)
+    return export.chosen(
+        found.files,
+        found.inputs,
+        found.logits,
+        lambda image: {n: reader.values(n.removesuffix("_map"), image) for n in found.inputs},
+        labels,
+    )

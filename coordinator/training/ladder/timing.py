@@ -31,7 +31,7 @@ def expected(
     folds: int,
     epochs: int,
     cores: int,
-    converted: bool,
+    trunks: int,
 ) -> Expected:
     """What is to be done, as seconds.
 
@@ -43,11 +43,11 @@ def expected(
         folds: outer folds in all repeats.
         epochs: of spatial heads, over all folds and the last fit.
         cores: that share the work.
-        converted: whether the trunk is ready.
+        trunks: that are still to be converted.
     """
     return Expected(
         {
-            "backbone": 0.0 if converted else BACKBONE_S,
+            "backbone": trunks * BACKBONE_S,
             "features": missing * IMAGE_S / cores,
             "views": missing_views * IMAGE_S / cores,
             "selection": folds * FOLD_S[effort] * max(images / 1600, 0.05) / cores,
