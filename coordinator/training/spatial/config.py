@@ -100,4 +100,5 @@ class SpatialConfig:
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> SpatialConfig:
         """Read ``document``."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in document.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items()}
+        return cls(**values)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,7 +66,7 @@ def initial(config: SpatialConfig, channels: int, labels: int, seeds: list[tuple
 
 def _initial_of_one(config: SpatialConfig, channels: int, labels: int, chance: np.random.Generator) -> Arrays:
     def normal(fan_in: int, *shape: int) -> NDArray[np.float32]:
-        return (chance.normal(size=shape) * np.sqrt(2 / fan_in)).astype(np.float32)
+        return np.asarray(chance.normal(size=shape) * np.sqrt(2 / fan_in), dtype=np.float32)
 
     def zeros(*shape: int) -> NDArray[np.float32]:
         return np.zeros(shape, dtype=np.float32)
@@ -177,7 +178,9 @@ class Heads:
         cells = tf.nn.relu(values @ flat + tf.reshape(bias, [-1]))
         for block in range(self._config.depth):
             name = f"{layer}/{block}"
-            around = tf.reshape(tf.transpose(self._weights[f"{name}/around"].value, [1, 2, 0, 3]), [3, 3, heads * width, 1])
+            around = tf.reshape(
+                tf.transpose(self._weights[f"{name}/around"].value, [1, 2, 0, 3]), [3, 3, heads * width, 1]
+            )
             grid = tf.reshape(cells, [batch, height, across, heads * width])
             grid = tf.nn.depthwise_conv2d(grid, around, [1, 1, 1, 1], "SAME")
             grid = grid + tf.reshape(self._weights[f"{name}/around_bias"].value, [-1])
@@ -215,7 +218,9 @@ def folded(config: SpatialConfig, weights: Arrays, known: Moments) -> Arrays:
     return result
 
 
-def export(config: SpatialConfig, weights: Arrays, shape: tuple[int, int, int], encodings: list[str], folder: Path) -> None:
+def export(
+    config: SpatialConfig, weights: Arrays, shape: tuple[int, int, int], encodings: Sequence[str], folder: Path
+) -> None:
     """Write ``<encoding>.tflite`` of the mean of the heads in ``weights``, which are ``folded``.
 
     Inputs are the trunk's maps [1, h, w, channels]. ``evidence`` [1, h, w, labels] is each location's part of the logits: the
@@ -265,9 +270,7 @@ def _parts_of_layer(config: SpatialConfig, weights: Arrays, layer: str, activati
         grid = tf.reshape(cells, [1, height, across, members * width])
         grid = tf.nn.depthwise_conv2d(grid, tf.constant(around), [1, 1, 1, 1], "SAME")
         grid = tf.reshape(grid + tf.constant(weights[f"{name}/around_bias"].reshape(-1)), [-1, members * width])
-        mixed = [
-            grid[:, m * width : (m + 1) * width] @ tf.constant(weights[f"{name}/mix"][m]) for m in range(members)
-        ]
+        mixed = [grid[:, m * width : (m + 1) * width] @ tf.constant(weights[f"{name}/mix"][m]) for m in range(members)]
         cells = tf.nn.relu(tf.concat(mixed, axis=-1) + tf.constant(weights[f"{name}/mix_bias"].reshape(-1)))
     return [part for kind in config.pooling for part in _shares(weights, layer, kind, cells, members)]
 

@@ -96,7 +96,8 @@ def released_logits(file: Path, inputs: tuple[str, ...], maps: Maps) -> NDArray[
     runner, reader = StageRunner(file), MapReader(maps)
 
     def of(image: int) -> NDArray[np.float32]:
-        return runner.run({name: reader.values(name.removesuffix("_map"), image) for name in inputs})[LOGITS][0]
+        outputs = runner.run({name: reader.values(name.removesuffix("_map"), image) for name in inputs})
+        return np.asarray(outputs[LOGITS][0], dtype=np.float32)
 
     return np.array([of(image) for image in range(maps.images)])
 
