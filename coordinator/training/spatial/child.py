@@ -60,11 +60,7 @@ def train_run(job: Job, run: Run, heads: Heads, reader: MapReader, checkpoint: P
     first, best = _restore(checkpoint, heads, len(run.seeds))
     learning = np.flatnonzero(run.train.any(axis=0))
     for epoch in range(first, config.epochs):
-        if (
-            best is not None
-            and run.validation.any()
-            and (best.waited[run.validation.any(axis=1)] > config.patience).all()
-        ):
+        if best is not None and (best.waited >= config.patience).all():
             break
         images, views = order(learning, job.maps.views, epoch, config)
         loss: Any = 0.0
@@ -142,7 +138,7 @@ def _save(path: Path, epoch: int, heads: Heads, best: Best | None) -> None:
 def _restore(path: Path, heads: Heads, count: int) -> tuple[int, Best | None]:
     """Epochs done and the best so far; a checkpoint that cannot be read counts as none."""
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             state = [arrays[f"state/{n}"] for n in range(sum(n.startswith("state/") for n in arrays.files))]
             names = [n for n in arrays.files if n.startswith("best/")]
             weights = {n.removeprefix("best/"): arrays[n] for n in names}

@@ -12,7 +12,7 @@ import pytest
 from coordinator.errors import CoordinatorError
 from coordinator.training.spatial import maps as spatial_maps
 from coordinator.training.spatial.maps import MapCache, MapReader, packed, record_bytes
-from tests.support.spatial import LIMIT, SHAPE, TRUNK, activations, digests, made, store
+from tests.support.spatial import LIMIT, SHAPE, activations, digests, made, store
 
 LABELS = np.arange(12) % 2
 RECORD = record_bytes(SHAPE)
