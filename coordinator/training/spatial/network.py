@@ -100,7 +100,13 @@ class Heads:
         self._weights = {n: keras.Variable(w, dtype="float32", name=n.replace("/", "-")) for n, w in weights.items()}
         self._mean = {layer: tf.constant(v) for layer, v in known.mean.items()}
         self._deviation = {layer: tf.constant(v) for layer, v in known.deviation.items()}
-        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
+        rising = int(config.warmup * steps)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0 if rising else config.learning_rate,
+            steps - rising,
+            warmup_target=config.learning_rate if rising else None,
+            warmup_steps=rising,
+        )
         self._optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
         plain = [v.name for n, v in self._weights.items() if n.endswith(("bias", "attention"))]
         self._optimizer.exclude_from_weight_decay(var_names=plain)
@@ -149,7 +155,7 @@ class Heads:
         variables = list(self._weights.values())
         values = [v.value for v in variables]
         with tf.GradientTape() as tape:
-            features = self._features(maps)
+            features = self._features(maps, seed)
             if self._config.dropout:
                 features = tf.nn.experimental.stateless_dropout(features, self._config.dropout, seed)
             logits = self._answer(features)
@@ -164,11 +170,13 @@ class Heads:
     def _answer(self, features: Any) -> Any:
         return features @ self._weights["answer"].value + self._weights["answer_bias"].value[:, tf.newaxis]
 
-    def _features(self, maps: Any) -> Any:
-        """Pooled features [heads, batch, features]."""
-        return tf.concat([part for layer in self._config.maps for part in self._pooled(layer, *maps[layer])], axis=-1)
+    def _features(self, maps: Any, seed: Any = None) -> Any:
+        """Pooled features [heads, batch, features]; ``seed``: of the dropout in training."""
+        parts = [(layer, *maps[layer]) for layer in self._config.maps]
+        pools = [self._pooled(layer, levels, scales, seed) for layer, levels, scales in parts]
+        return tf.concat([pool for found in pools for pool in found], axis=-1)
 
-    def _pooled(self, layer: str, levels: Any, scales: Any) -> list[Any]:
+    def _pooled(self, layer: str, levels: Any, scales: Any, seed: Any) -> list[Any]:
         heads, width = self._count, self._config.width
         shape = tf.shape(levels)
         batch, height, across, channels = shape[0], shape[1], shape[2], levels.shape[3]
@@ -176,6 +184,11 @@ class Heads:
         kernel, bias = self._reduction(layer)  # [heads, channels, width], [heads, width]
         flat = tf.reshape(tf.transpose(kernel, [1, 0, 2]), [channels, heads * width])
         cells = tf.nn.relu(values @ flat + tf.reshape(bias, [-1]))
+        if self._config.channel_dropout and seed is not None:
+            own = tf.stack([seed[0] + 1 + self._config.maps.index(layer), seed[1]])
+            kept = tf.ones([batch, 1, heads * width])
+            kept = tf.nn.experimental.stateless_dropout(kept, self._config.channel_dropout, own)
+            cells = tf.reshape(tf.reshape(cells, [batch, -1, heads * width]) * kept, [-1, heads * width])
         for block in range(self._config.depth):
             name = f"{layer}/{block}"
             around = tf.reshape(
@@ -187,6 +200,8 @@ class Heads:
             apart = tf.transpose(tf.reshape(grid, [-1, heads, width]), [1, 0, 2])
             mix, mix_bias = self._weights[f"{name}/mix"].value, self._weights[f"{name}/mix_bias"].value
             apart = tf.nn.relu(apart @ mix + mix_bias[:, tf.newaxis])
+            if self._config.residual:
+                apart = apart + tf.transpose(tf.reshape(cells, [-1, heads, width]), [1, 0, 2])
             if block + 1 < self._config.depth:
                 cells = tf.reshape(tf.transpose(apart, [1, 0, 2]), [-1, heads * width])
         places = tf.reshape(apart, [heads, batch, height * across, width])
@@ -271,7 +286,8 @@ def _parts_of_layer(config: SpatialConfig, weights: Arrays, layer: str, activati
         grid = tf.nn.depthwise_conv2d(grid, tf.constant(around), [1, 1, 1, 1], "SAME")
         grid = tf.reshape(grid + tf.constant(weights[f"{name}/around_bias"].reshape(-1)), [-1, members * width])
         mixed = [grid[:, m * width : (m + 1) * width] @ tf.constant(weights[f"{name}/mix"][m]) for m in range(members)]
-        cells = tf.nn.relu(tf.concat(mixed, axis=-1) + tf.constant(weights[f"{name}/mix_bias"].reshape(-1)))
+        mixed_all = tf.nn.relu(tf.concat(mixed, axis=-1) + tf.constant(weights[f"{name}/mix_bias"].reshape(-1)))
+        cells = mixed_all + cells if config.residual else mixed_all
     return [part for kind in config.pooling for part in _shares(weights, layer, kind, cells, members)]
 
 

@@ -56,8 +56,7 @@ def test_ten_kills_at_any_moment_leave_the_result_of_none(tmp_path: Path) -> Non
             assert process.stdout is not None
             if kills < 10:
                 ahead = int(chance.integers(0, 3))  # epochs that it gets done before it is killed
-                for _ in range(ahead + 1):
-                    epochs.append(int(process.stdout.readline()))
+                epochs += [int(process.stdout.readline()) for _ in range(ahead + 1)]
                 threading.Event().wait(float(chance.uniform(0, 0.04)))
                 process.kill()
                 kills += 1
