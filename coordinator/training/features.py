@@ -94,7 +94,7 @@ def map_shapes(trunk: Trunk, layers: tuple[str, ...]) -> dict[str, tuple[int, in
     """Height, width and channels of the maps that a trunk gives, by layer."""
     outputs = StageRunner(trunk.path).outputs
     shapes = {layer: outputs[f"{layer}_map"] for layer in layers}
-    return {layer: (shape[1], shape[2], shape[3]) for layer, shape in shapes.items()}
+    return {layer: (int(shape[1]), int(shape[2]), int(shape[3])) for layer, shape in shapes.items()}
 
 
 class FeatureCache:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.training.spatial.maps import MapCache, MapStore, Maps, packed
+from coordinator.training.spatial.maps import MapCache, Maps, MapStore, packed
 
 TRUNK = "c" * 64
 SHAPE = (3, 3, 768)
@@ -29,7 +29,9 @@ def activations(labels: NDArray[np.int64], seed: int = 0) -> NDArray[np.float32]
     return np.maximum(values, 0)
 
 
-def store(folder: Path, layers: tuple[str, ...] = ("mixed4", "mixed7"), limit: int = LIMIT, trunk: str = TRUNK) -> MapStore:
+def store(
+    folder: Path, layers: tuple[str, ...] = ("mixed4", "mixed7"), limit: int = LIMIT, trunk: str = TRUNK
+) -> MapStore:
     return MapCache(folder, limit).store(trunk, dict.fromkeys(layers, SHAPE))
 
 

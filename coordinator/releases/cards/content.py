@@ -174,7 +174,7 @@ def _data(manifest: ReleaseManifest, figures: Figures | None) -> Section:
 
 def _method(facts: CardFacts) -> Section:
     manifest, training = facts.manifest, facts.training
-    method = texts.METHOD if brought.facts_of(manifest) is None else brought.METHOD
+    method = texts.method(training) if brought.facts_of(manifest) is None else brought.METHOD
     rows: list[tuple[Words, Cell]] = []
     if manifest.backbone is not None:
         rows += [
@@ -198,6 +198,8 @@ def _method(facts: CardFacts) -> Section:
         if training.get(key) not in (None, [], ""):
             value = training[key]
             rows.append((name, joined(map(str, value)) if isinstance(value, list) else str(value)))
+    if spatial := training.get("spatial"):
+        rows.append((Words("Head", "头部结构"), texts.spatial_head(spatial)))
     if found := training.get("parity"):
         rows.append((texts.PARITY, f"{found['agreement']:.2%}"))
     return Section(Words("Method and backbone", "方法与主干网络"), (Paragraph(method), Facts(tuple(rows))))

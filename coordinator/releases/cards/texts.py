@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from coordinator.reports.document import Bullets, Cell, Paragraph, Section, Words, joined
 from protocols.manifest import ReleaseManifest
 
@@ -32,6 +34,13 @@ METHOD = Words(
     "cross-validation inside each training part.",
     "固定的卷积主干把图像转换为特征，小型头部模型读取下列特征层，为每个标签给出得分。训练时各类别权重相等，与图像数量无关。"
     "特征层与正则化强度在每个训练部分内部通过交叉验证选择。",
+)
+SPATIAL_METHOD = Words(
+    "A frozen convolutional trunk turns the image into maps; a small convolutional head reads the maps below, judges every "
+    "location with its neighbours and sums up what it finds into one score for each label. Classes are weighted against their "
+    "number of images in training.",
+    "固定的卷积主干把图像转换为特征图，小型卷积头部读取下列特征图，结合邻域判断每个位置，并把结果汇总为每个标签的得分。"
+    "训练时按各类别图像数量加权以平衡。",
 )
 ABOUT_DATA = Words(
     "The images were collected by whoever made the data set; how patients were chosen, on which devices, and under which "
@@ -279,4 +288,20 @@ def about_novelty(inputs: tuple[str, ...]) -> Words:
         "views of them below the foreign one.",
         f"训练图像主轴无法解释的部分，取自 {names.zh} 和缩略图。界限通过按组交叉验证得到：几乎所有未见的训练图像低于熟悉界限，"
         "其强烈变化的视图大多低于异类界限。",
+    )
+
+
+def method(training: dict[str, Any]) -> Words:
+    """How a model of ours works: with a spatial head, or a linear one."""
+    return SPATIAL_METHOD if training.get("spatial") else METHOD
+
+
+def spatial_head(found: dict[str, Any]) -> Words:
+    """The shape of a spatial head, from ``SpatialConfig.document``."""
+    pools = {"average": "平均", "maximum": "最大", "attention": "注意力"}
+    return Words(
+        f"convolutional: {found['members']} network(s) of {found['width']} channels, depth {found['depth']}; pooled by "
+        f"{', '.join(found['pooling'])}; at most {found['epochs']} epochs",
+        f"卷积：{found['members']} 个网络，{found['width']} 通道，深度 {found['depth']}；"
+        f"{'、'.join(pools[p] for p in found['pooling'])}池化；最多 {found['epochs']} 轮",
     )

@@ -60,14 +60,14 @@ def train_run(job: Job, run: Run, heads: Heads, reader: MapReader, checkpoint: P
     first, best = _restore(checkpoint, heads, len(run.seeds))
     learning = np.flatnonzero(run.train.any(axis=0))
     for epoch in range(first, config.epochs):
-        if best is not None and run.validation.any() and (best.waited[run.validation.any(axis=1)] > config.patience).all():
+        if best is not None and (best.waited >= config.patience).all():
             break
         images, views = order(learning, job.maps.views, epoch, config)
         loss: Any = 0.0
         for step, start in enumerate(range(0, len(images), config.batch)):
             some, seen = images[start : start + config.batch], views[start : start + config.batch]
-            maps = {layer: reader.read(layer, some, seen) for layer in config.maps}
-            loss = heads.step(maps, targets[some], weights[:, some] / config.batch, epoch * 1_000_000 + step)
+            maps: dict[str, Any] = {layer: reader.read(layer, some, seen) for layer in config.maps}
+            loss = heads.step(maps, targets[some], weights[:, some], epoch * 1_000_000 + step)
         if not np.isfinite(float(loss)):
             raise CoordinatorError("train.spatial_diverged")
         if run.validation.any():
@@ -94,15 +94,13 @@ def _targets(labels: NDArray[np.int64], classes: int, smoothing: float) -> NDArr
 
 
 def _weights(labels: NDArray[np.int64], rows: NDArray[np.bool_], config: SpatialConfig) -> NDArray[np.float32]:
-    """Weight of each image for one head; their mean over its own images is 1 in a batch of its own."""
+    """Weight of each image for one head: over a batch they add up to 1 in the mean."""
     weights = np.zeros(len(labels), dtype=np.float32)
-    weights[rows] = class_weights(labels[rows], config.class_power) / rows.mean()
+    weights[rows] = class_weights(labels[rows], config.class_power) / (rows.mean() * config.batch)
     return weights
 
 
-def _losses(
-    job: Job, run: Run, heads: Heads, reader: MapReader, targets: NDArray[np.float32]
-) -> NDArray[np.float64]:
+def _losses(job: Job, run: Run, heads: Heads, reader: MapReader, targets: NDArray[np.float32]) -> NDArray[np.float64]:
     """Validation loss of each head, every class counting alike as in training; infinite where there are no images."""
     rows = np.flatnonzero(run.validation.any(axis=0))
     logits = heads.logits(reader, rows).astype(np.float64)
@@ -140,7 +138,7 @@ def _save(path: Path, epoch: int, heads: Heads, best: Best | None) -> None:
 def _restore(path: Path, heads: Heads, count: int) -> tuple[int, Best | None]:
     """Epochs done and the best so far; a checkpoint that cannot be read counts as none."""
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             state = [arrays[f"state/{n}"] for n in range(sum(n.startswith("state/") for n in arrays.files))]
             names = [n for n in arrays.files if n.startswith("best/")]
             weights = {n.removeprefix("best/"): arrays[n] for n in names}
@@ -187,7 +185,9 @@ def main(folder: Path) -> dict[str, Any]:
         train_run(job, run, heads, reader, checkpoint, lambda epoch, n=number: report.told(n, epoch))  # type: ignore[misc]
         logits = heads.logits(reader, np.arange(job.maps.images))
         if last:
-            network.export(config, network.folded(config, heads.weights(), known), job.maps.shape, job.encodings, folder)
+            network.export(
+                config, network.folded(config, heads.weights(), known), job.maps.shape, job.encodings, folder
+            )
         with replacing(result_path(folder, number)) as file:
             np.save(file, logits)
         checkpoint.unlink(missing_ok=True)

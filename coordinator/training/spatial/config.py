@@ -20,13 +20,16 @@ class SpatialConfig:
         maps: the trunk's layers that are read; both have the same locations.
         width: channels after the first 1×1 convolution of each map, of each member.
         depth: how many times a 3×3 depthwise and a 1×1 convolution follow.
+        residual: whether each of those blocks is added to what it reads.
         pooling: how locations become features.
         members: networks whose logits are averaged, in one file.
-        epochs: at most; the learning rate falls to zero over them along a cosine.
+        epochs: at most; the learning rate rises over the first of them and falls to zero along a cosine.
+        warmup: share of the steps over which it rises.
         batch: images a step.
         learning_rate: of AdamW, at its highest.
         weight_decay: of AdamW, on kernels.
         dropout: share of pooled features left out in training.
+        channel_dropout: share of channels left out of a whole map after the first convolution in training.
         label_smoothing: share of the target spread over all labels.
         views: altered views of each image that training draws from beside the image itself.
         view_share: share of the draws that are altered views.
@@ -39,13 +42,16 @@ class SpatialConfig:
     maps: tuple[Layer, ...] = ("mixed4", "mixed7")
     width: int = 64
     depth: int = 1
+    residual: bool = True
     pooling: tuple[Pool, ...] = ("average", "maximum")
     members: int = 1
     epochs: int = 12
+    warmup: float = 0.1
     batch: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     dropout: float = 0.3
+    channel_dropout: float = 0.0
     label_smoothing: float = 0.0
     views: int = 0
     view_share: float = 0.5
@@ -61,7 +67,9 @@ class SpatialConfig:
             raise ValueError(f"pools are among {get_args(Pool)}")
         if min(self.width, self.depth, self.members, self.epochs, self.batch) < 1 or self.views < 0:
             raise ValueError("sizes are positive")
-        if not 0 <= self.validation < 1 or not 0 <= self.dropout < 1 or not 0 <= self.view_share <= 1:
+        if not all(0 <= x < 1 for x in (self.validation, self.dropout, self.channel_dropout, self.warmup)):
+            raise ValueError("shares lie between 0 and 1")
+        if not 0 <= self.view_share <= 1:
             raise ValueError("shares lie between 0 and 1")
 
     @property
@@ -100,4 +108,5 @@ class SpatialConfig:
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> SpatialConfig:
         """Read ``document``."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in document.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items()}
+        return cls(**values)

@@ -1,10 +1,11 @@
-"""What a child is asked to train: which head learns from which images, written as two files. Pure apart from reading and writing."""
+"""What a child is asked to train: which head learns from which images. Pure, apart from the two files that carry it."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,9 @@ class Job:
 
     def digest(self) -> str:
         """Names the job: the same one gives the same result, wherever its maps lie."""
-        found = hashlib.sha256(json.dumps([_VERSION, self.config.document(), self.maps.identity, self.encodings]).encode())
+        found = hashlib.sha256(
+            json.dumps([_VERSION, self.config.document(), self.maps.identity, self.encodings]).encode()
+        )
         found.update(self.labels.tobytes())
         for run in self.runs:
             found.update(run.train.tobytes() + run.validation.tobytes() + repr(run.seeds).encode())
@@ -152,7 +155,7 @@ def _run(
     labels: NDArray[np.int64],
     groups: NDArray[np.str_],
     learning: list[NDArray[np.bool_]],
-    seeds: list[tuple[int, ...]],
+    seeds: Sequence[tuple[int, ...]],
     config: SpatialConfig,
 ) -> Run:
     train, validation = [], []

@@ -59,7 +59,7 @@ def packed(activation: NDArray[np.float32]) -> bytes:
     steps = np.divide(_LEVELS, scale, out=np.zeros_like(scale), where=scale > 0)
     with np.errstate(invalid="ignore"):  # what is no number is refused by its features
         levels = np.rint(activation * steps).astype(np.uint8)
-    return (scale / _LEVELS).astype("<f4").tobytes() + levels.tobytes()
+    return bytes((scale / _LEVELS).astype("<f4").tobytes() + levels.tobytes())
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,9 @@ class MapStore:
             need = 0
             for layer, space in self._spaces.items():
                 found = self._found(database, space)
-                good = self._sound(database, {k: found[k] for k in wanted if k in found}, record_bytes(self.shapes[layer]))
+                good = self._sound(
+                    database, {k: found[k] for k in wanted if k in found}, record_bytes(self.shapes[layer])
+                )
                 lacking |= set(wanted) - good
                 self._present[layer] |= good
                 need += record_bytes(self.shapes[layer]) * len(set(wanted) - good)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,7 +66,7 @@ def initial(config: SpatialConfig, channels: int, labels: int, seeds: list[tuple
 
 def _initial_of_one(config: SpatialConfig, channels: int, labels: int, chance: np.random.Generator) -> Arrays:
     def normal(fan_in: int, *shape: int) -> NDArray[np.float32]:
-        return (chance.normal(size=shape) * np.sqrt(2 / fan_in)).astype(np.float32)
+        return np.asarray(chance.normal(size=shape) * np.sqrt(2 / fan_in), dtype=np.float32)
 
     def zeros(*shape: int) -> NDArray[np.float32]:
         return np.zeros(shape, dtype=np.float32)
@@ -99,7 +100,13 @@ class Heads:
         self._weights = {n: keras.Variable(w, dtype="float32", name=n.replace("/", "-")) for n, w in weights.items()}
         self._mean = {layer: tf.constant(v) for layer, v in known.mean.items()}
         self._deviation = {layer: tf.constant(v) for layer, v in known.deviation.items()}
-        schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
+        rising = int(config.warmup * steps)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0 if rising else config.learning_rate,
+            steps - rising,
+            warmup_target=config.learning_rate if rising else None,
+            warmup_steps=rising,
+        )
         self._optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
         plain = [v.name for n, v in self._weights.items() if n.endswith(("bias", "attention"))]
         self._optimizer.exclude_from_weight_decay(var_names=plain)
@@ -148,7 +155,7 @@ class Heads:
         variables = list(self._weights.values())
         values = [v.value for v in variables]
         with tf.GradientTape() as tape:
-            features = self._features(maps)
+            features = self._features(maps, seed)
             if self._config.dropout:
                 features = tf.nn.experimental.stateless_dropout(features, self._config.dropout, seed)
             logits = self._answer(features)
@@ -163,11 +170,13 @@ class Heads:
     def _answer(self, features: Any) -> Any:
         return features @ self._weights["answer"].value + self._weights["answer_bias"].value[:, tf.newaxis]
 
-    def _features(self, maps: Any) -> Any:
-        """Pooled features [heads, batch, features]."""
-        return tf.concat([part for layer in self._config.maps for part in self._pooled(layer, *maps[layer])], axis=-1)
+    def _features(self, maps: Any, seed: Any = None) -> Any:
+        """Pooled features [heads, batch, features]; ``seed``: of the dropout in training."""
+        parts = [(layer, *maps[layer]) for layer in self._config.maps]
+        pools = [self._pooled(layer, levels, scales, seed) for layer, levels, scales in parts]
+        return tf.concat([pool for found in pools for pool in found], axis=-1)
 
-    def _pooled(self, layer: str, levels: Any, scales: Any) -> list[Any]:
+    def _pooled(self, layer: str, levels: Any, scales: Any, seed: Any) -> list[Any]:
         heads, width = self._count, self._config.width
         shape = tf.shape(levels)
         batch, height, across, channels = shape[0], shape[1], shape[2], levels.shape[3]
@@ -175,15 +184,24 @@ class Heads:
         kernel, bias = self._reduction(layer)  # [heads, channels, width], [heads, width]
         flat = tf.reshape(tf.transpose(kernel, [1, 0, 2]), [channels, heads * width])
         cells = tf.nn.relu(values @ flat + tf.reshape(bias, [-1]))
+        if self._config.channel_dropout and seed is not None:
+            own = tf.stack([seed[0] + 1 + self._config.maps.index(layer), seed[1]])
+            kept = tf.ones([batch, 1, heads * width])
+            kept = tf.nn.experimental.stateless_dropout(kept, self._config.channel_dropout, own)
+            cells = tf.reshape(tf.reshape(cells, [batch, -1, heads * width]) * kept, [-1, heads * width])
         for block in range(self._config.depth):
             name = f"{layer}/{block}"
-            around = tf.reshape(tf.transpose(self._weights[f"{name}/around"].value, [1, 2, 0, 3]), [3, 3, heads * width, 1])
+            around = tf.reshape(
+                tf.transpose(self._weights[f"{name}/around"].value, [1, 2, 0, 3]), [3, 3, heads * width, 1]
+            )
             grid = tf.reshape(cells, [batch, height, across, heads * width])
             grid = tf.nn.depthwise_conv2d(grid, around, [1, 1, 1, 1], "SAME")
             grid = grid + tf.reshape(self._weights[f"{name}/around_bias"].value, [-1])
             apart = tf.transpose(tf.reshape(grid, [-1, heads, width]), [1, 0, 2])
             mix, mix_bias = self._weights[f"{name}/mix"].value, self._weights[f"{name}/mix_bias"].value
             apart = tf.nn.relu(apart @ mix + mix_bias[:, tf.newaxis])
+            if self._config.residual:
+                apart = apart + tf.transpose(tf.reshape(cells, [-1, heads, width]), [1, 0, 2])
             if block + 1 < self._config.depth:
                 cells = tf.reshape(tf.transpose(apart, [1, 0, 2]), [-1, heads * width])
         places = tf.reshape(apart, [heads, batch, height * across, width])
@@ -215,7 +233,9 @@ def folded(config: SpatialConfig, weights: Arrays, known: Moments) -> Arrays:
     return result
 
 
-def export(config: SpatialConfig, weights: Arrays, shape: tuple[int, int, int], encodings: list[str], folder: Path) -> None:
+def export(
+    config: SpatialConfig, weights: Arrays, shape: tuple[int, int, int], encodings: Sequence[str], folder: Path
+) -> None:
     """Write ``<encoding>.tflite`` of the mean of the heads in ``weights``, which are ``folded``.
 
     Inputs are the trunk's maps [1, h, w, channels]. ``evidence`` [1, h, w, labels] is each location's part of the logits: the
@@ -265,10 +285,9 @@ def _parts_of_layer(config: SpatialConfig, weights: Arrays, layer: str, activati
         grid = tf.reshape(cells, [1, height, across, members * width])
         grid = tf.nn.depthwise_conv2d(grid, tf.constant(around), [1, 1, 1, 1], "SAME")
         grid = tf.reshape(grid + tf.constant(weights[f"{name}/around_bias"].reshape(-1)), [-1, members * width])
-        mixed = [
-            grid[:, m * width : (m + 1) * width] @ tf.constant(weights[f"{name}/mix"][m]) for m in range(members)
-        ]
-        cells = tf.nn.relu(tf.concat(mixed, axis=-1) + tf.constant(weights[f"{name}/mix_bias"].reshape(-1)))
+        mixed = [grid[:, m * width : (m + 1) * width] @ tf.constant(weights[f"{name}/mix"][m]) for m in range(members)]
+        mixed_all = tf.nn.relu(tf.concat(mixed, axis=-1) + tf.constant(weights[f"{name}/mix_bias"].reshape(-1)))
+        cells = mixed_all + cells if config.residual else mixed_all
     return [part for kind in config.pooling for part in _shares(weights, layer, kind, cells, members)]
 
 

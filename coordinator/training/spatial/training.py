@@ -19,8 +19,7 @@ from coordinator.training.spatial import job as jobs
 from coordinator.training.spatial.child import result_path
 from coordinator.training.spatial.config import SpatialConfig
 from coordinator.training.spatial.job import Job
-from coordinator.training.spatial.maps import MapReader, Maps
-from protocols.pipeline import LOGITS, StageRunner
+from coordinator.training.spatial.maps import Maps
 
 ENCODINGS = ("int8", "float16")
 _CHILD = "coordinator.training.spatial.child"
@@ -89,16 +88,6 @@ def fitted(
     logits = np.load(result_path(folder, 0)).mean(axis=0)
     files = {encoding: (folder / f"{encoding}.tflite").read_bytes() for encoding in ENCODINGS}
     return SpatialFit(files, config.inputs, logits, config.parameters(job.classes))
-
-
-def released_logits(file: Path, inputs: tuple[str, ...], maps: Maps) -> NDArray[np.float32]:
-    """What a converted head answers to the cached maps, float32 [images, labels], as a node runs it."""
-    runner, reader = StageRunner(file), MapReader(maps)
-
-    def of(image: int) -> NDArray[np.float32]:
-        return runner.run({name: reader.values(name.removesuffix("_map"), image) for name in inputs})[LOGITS][0]
-
-    return np.array([of(image) for image in range(maps.images)])
 
 
 def _done(job: Job, work: Path, progress: Progress) -> Path:
