@@ -21,6 +21,7 @@ SCRIPTS = (
     "explanation",
     "cleaning",
     "training",
+    "accuracy",
     "wire",
     "peers",
     "notices",

@@ -8,7 +8,7 @@ import numpy as np
 
 from coordinator.intake.cleaning import FEW_IMAGES, IMBALANCE
 from coordinator.intake.shortcuts import sentence
-from coordinator.releases.cards import brought, federated, texts, thresholds
+from coordinator.releases.cards import brought, federated, ladder, texts, thresholds
 from coordinator.releases.cards.facts import CardFacts, Version, headline
 from coordinator.reports import sections
 from coordinator.reports.document import (
@@ -45,7 +45,7 @@ def card(facts: CardFacts) -> Document:
     parts: list[Section] = [_summary(facts, figures), texts.use(manifest), _data(manifest, figures), _method(facts)]
     parts.append(_performance(manifest, figures, scored))
     if facts.training.get("rungs"):
-        parts.append(_rungs(facts))
+        parts.append(ladder.section(facts.training))
     parts.append(_calibration(facts, figures, scored))
     if "federated" in manifest.data:
         parts.append(federated.section(manifest))
@@ -246,22 +246,6 @@ def _how(manifest: ReleaseManifest, scored: Scored | None) -> Cell:
     if scored is None:
         return str(manifest.metrics.get("method", NONE))
     return texts.nested(len(scored.scores))
-
-
-def _rungs(facts: CardFacts) -> Section:
-    chosen = facts.training.get("taps")
-    rows = tuple(
-        (
-            Words(f"{r['name']} (chosen)", f"{r['name']}（采用）") if r.get("taps") == chosen else r["name"],
-            interval(metrics.Interval(r["balanced_accuracy"], r["low"], r["high"])),
-            f"{r['bytes']:,}",
-        )
-        for r in facts.training["rungs"]
-    )
-    headings = (Words("rung", "方案"), Words("balanced accuracy", "平衡准确率"), Words("head bytes", "头部字节"))
-    return Section(
-        Words("Rungs that were compared", "比较过的方案"), (Paragraph(texts.ABOUT_RUNGS), Table(headings, rows))
-    )
 
 
 def _calibration(facts: CardFacts, figures: Figures | None, scored: Scored | None) -> Section:

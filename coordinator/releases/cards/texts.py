@@ -55,11 +55,6 @@ ABOUT_FIGURES = Words(
     "嵌套交叉验证：被计入的图像及其同组图像既未参与拟合，也未参与特征层选择。每张图像均按最可能标签计入。括号内为按整组重采样的 "
     "95% 自助法区间；全部正确时，另一端取按组计算的精确二项界限。所有结果来自同一数据集，在其他站点可能更差。",
 )
-ABOUT_RUNGS = Words(
-    "Every rung was judged on the same folds. A heavier one is worth its bytes only if it beats the lighter by more than its "
-    "interval.",
-    "各方案使用相同的折进行比较。较大的方案只有在优势超过其区间时才值得其字节数。",
-)
 ABOUT_CALIBRATION = Words(
     "Scores are softmax values after temperature scaling, fitted on out-of-fold answers. A label stays in the prediction set "
     "while 1 − score is at most its threshold. Measured coverage is out of fold: the calibration that judges a group was fitted "
@@ -89,6 +84,8 @@ TRAINING_FACTS = {
     "regularisation": Words("Regularisation (C)", "正则化强度（C）"),
     "views": Words("Altered views trained on besides", "另外用于训练的变化视图"),
     "effort": Words("Effort", "训练力度"),
+    "modality": Words("Modality, which says what altered views may do", "影像类型（决定变化视图的允许范围）"),
+    "budget_bytes": Words("Most bytes a head might have", "头部字节上限"),
 }
 QUALITY = {
     "sharpness_min": Words("least sharpness", "最低清晰度"),
