@@ -67,10 +67,10 @@ def test_few_witnesses_widen_the_interval_and_one_gives_none() -> None:
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
-    """Two heads that are equally good: 0 must lie inside in about 95 of 100 data sets of twelve groups."""
+    """Two heads that are equally good: 0 must lie inside in about 95 of 100 data sets of twelve groups (60 are drawn)."""
     chance = np.random.default_rng(5)
     inside = 0
-    for _ in range(100):
+    for _ in range(60):
         truth, groups = np.tile([0, 1], 60), np.repeat(np.arange(12), 10)
         heads = {}
         for name in ("a", "b"):
@@ -79,4 +79,4 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
         found = standings(truth, groups, heads).difference("a", "b").accuracy
         assert found.low is not None and found.high is not None
         inside += found.low <= 0 <= found.high
-    assert inside >= 90
+    assert inside >= 53
