@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from coordinator.intake.datasets import Datasets
 from coordinator.training.ladder.ascent import Effort
 from coordinator.training.modality import Modality
-from coordinator.training.trainer import Plan, Progress, Trained, Trainer
+from coordinator.training.plan import Plan
+from coordinator.training.trainer import Progress, Trained, Trainer
 from protocols.errors import MedMeshError
 from protocols.manifest import Label
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,53 +18,25 @@ from coordinator.home import Home
 from coordinator.intake import shortcuts
 from coordinator.intake.samples import Sample
 from coordinator.store.blobs import FolderBlobs
-from coordinator.store.described import described
-from coordinator.training import figures, folds, golden, modality, novelty, oof, selection, views
-from coordinator.training.calibration import calibrate, calibration_methods, quality_limits, quality_method
-from coordinator.training.features import Extraction, FeatureCache
+from coordinator.training import figures, made, modality, oof, selection, views
+from coordinator.training.features import Extraction, FeatureCache, map_shapes
 from coordinator.training.ladder import ascent, spatial, timing
-from coordinator.training.ladder.ascent import Ascent, Effort, Seen, Terms
+from coordinator.training.ladder.ascent import Ascent, Seen, Terms
 from coordinator.training.ladder.budget import USUAL_BUDGET_KB
 from coordinator.training.ladder.decision import Subject, decide, held_out
 from coordinator.training.ladder.report import Outcome, report
 from coordinator.training.ladder.work import Work, key, sweep
 from coordinator.training.modality import Modality
-from coordinator.training.selection import Data
+from coordinator.training.plan import Plan
 from coordinator.training.spatial.maps import MapCache, MapStore
+from coordinator.training.table import Altered, as_data, check_samples
 from coordinator.training.trunks import ReadyTrunk, Trunks
-from protocols.artifacts import Artifact
 from protocols.imaging import Quality
-from protocols.manifest import Golden, Label, NoveltyLimits, ReleaseManifest, Stage
-from protocols.pipeline import Pipelines, StageRunner
-from protocols.selftest import golden_scores
+from protocols.manifest import ReleaseManifest
 
-LEAST_IMAGES = 5
-LEAST_NODE_VERSION = "0.1.0"
 VIEWS = {"quick": (1, 150), "standard": (1, 4000), "full": (2, 8000)}  # views an image, at most so many images
 DEGRADED_IMAGES = 100
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be trained.
-
-    Attributes:
-        labels: in the order of the sorted class names.
-        backbones: ids; of several, the first is kept unless another is shown to be better.
-        modality: None where it shall be guessed from names and pictures.
-    """
-
-    dataset: str
-    disease: str
-    version: int
-    samples: list[Sample]
-    labels: list[Label]
-    backbones: tuple[str, ...]
-    effort: Effort
-    budget_kb: int | None
-    now: datetime
-    modality: Modality | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +110,8 @@ class Trainer:
         with clock.part("head"):
             clock.told("head", 0, 1)
             outcome, shipped = self._ship(plan, climbed, subject, clock)
-            manifest = self._manifest(plan, shipped.seen, outcome)
+            degraded = self._degraded(plan.samples, shipped.seen.trunk)
+            manifest = made.make(plan, shipped.seen, outcome, degraded, self._artifacts)
             clock.told("head", 1, 1)
         extractions = [c.seen.extraction for c in climbed]
         config = shipped.config(outcome.rung)
@@ -218,7 +189,7 @@ class Trainer:
         kind = kind if plan.modality else modality.held_to_its_pictures(kind, extraction.thumbnails)
         with clock.part("views"):
             altered = self._altered(plan, trunk, kind, store, clock.told)
-        data = as_data(plan, extraction, altered)
+        data = as_data(plan.samples, plan.labels, extraction, altered)
         channels = {tap: values.shape[1] for tap, values in data.taps.items()}
         terms = Terms.of(plan.effort, plan.budget_kb, kind, channels, len(plan.labels))
         digests = [s.sha256 for s in plan.samples]
@@ -233,9 +204,7 @@ class Trainer:
         """Where maps are kept; None where no spatial head is tried, or all maps together would not fit into their limit."""
         if not layers:
             return None
-        outputs = StageRunner(trunk.trunk.path).outputs
-        shapes = {layer: (outputs[n][1], outputs[n][2], outputs[n][3]) for layer in layers for n in [f"{layer}_map"]}
-        store = self._maps.store(trunk.trunk.sha256, shapes)
+        store = self._maps.store(trunk.trunk.sha256, map_shapes(trunk.trunk, layers))
         digests = [s.sha256 for s in plan.samples]
         viewed = [digests[i] for i in _viewed(plan)]
         keys = [views.key_of(d, v, kind) for v in range(1, 1 + spatial.views(plan.effort)) for d in viewed]
@@ -304,110 +273,8 @@ class Trainer:
         tasks = [(self._images.path(s.sha256), trunk.trunk.spec) for s in samples[::step]]
         return list(self._engine.map(views.degraded_quality, tasks))
 
-    def _manifest(self, plan: Plan, seen: Seen, outcome: Outcome) -> ReleaseManifest:
-        trunk, data, extraction, head = seen.trunk, seen.data, seen.extraction, outcome.exported
-        strip = golden.strip()
-        statistics, limits = know(data, extraction)
-        head_artifact, golden_artifact = Artifact.of("head", head.data), Artifact.of("golden", strip)
-        novelty_artifact = Artifact.of("novelty", statistics)
-        for content in (head.data, strip, statistics):
-            self._artifacts.put(content)
-        logits = outcome.held_out.logits
-        calibration = calibrate(logits, data.labels, data.groups)
-        degraded = self._degraded(plan.samples, trunk)
-        groups = len(set(data.groups.tolist()))
-        manifest = ReleaseManifest(
-            disease=plan.disease,
-            model=plan.dataset,
-            version=plan.version,
-            created=plan.now.isoformat(timespec="seconds"),
-            least_node_version=LEAST_NODE_VERSION,
-            input=trunk.trunk.spec,
-            artifacts=(
-                described("trunk", trunk.trunk.sha256, self._artifacts),
-                head_artifact,
-                novelty_artifact,
-                golden_artifact,
-            ),
-            stages=(Stage(trunk.trunk.sha256), Stage(head_artifact.sha256, head.inputs)),
-            labels=tuple(plan.labels),
-            calibration=calibration,
-            quality=quality_limits(extraction.quality, degraded),
-            novelty=NoveltyLimits(
-                novelty_artifact.sha256,
-                novelty.TAPS,
-                round(limits.familiar, 6),
-                round(limits.foreign, 6),
-                round(limits.layout, 6),
-            ),
-            golden=Golden(golden_artifact.sha256, ((0.0,) * len(plan.labels),)),
-            backbone=trunk.backbone,
-            metrics=figures.figures(data.labels, data.groups, logits, calibration, [x.label for x in plan.labels]),
-            data={"dataset": plan.dataset, "images": len(plan.samples), "groups": groups},
-            methods={
-                **calibration_methods(len(plan.samples), groups),
-                **novelty.methods(len(data.source)),
-                "quality": quality_method(len(degraded)),
-            },
-        )
-        expected = golden_scores(manifest, strip, Pipelines(self._artifacts.path))
-        rows = tuple(tuple(round(float(x), 6) for x in row) for row in expected)
-        return replace(manifest, golden=Golden(golden_artifact.sha256, rows))
-
 
 def _viewed(plan: Plan) -> NDArray[np.int64]:
     """Indices of the images that altered views are made of."""
     _, most = VIEWS[plan.effort]
     return np.sort(np.argsort([s.sha256 for s in plan.samples], kind="stable")[:most])
-
-
-def check_samples(samples: list[Sample], repeats: int) -> list[NDArray[np.int64]]:
-    """Refuse what cannot be trained and tested before the minutes that features take; returns the outer folds.
-
-    Raises:
-        CoordinatorError: ``train.too_few_images`` or ``train.too_few_groups``.
-    """
-    counts = Counter(s.label for s in samples)
-    if not counts:  # all of its images still wait for a person's look
-        raise CoordinatorError("train.too_few_images", label="…", count=0, least=LEAST_IMAGES)
-    for label, count in sorted(counts.items()):
-        if count < LEAST_IMAGES:
-            raise CoordinatorError("train.too_few_images", label=label, count=count, least=LEAST_IMAGES)
-    _, labels = np.unique([s.label for s in samples], return_inverse=True)
-    return folds.plans(labels, np.array([s.group for s in samples]), selection.OUTER_FOLDS, repeats)
-
-
-@dataclass(frozen=True)
-class Altered:
-    """Features of altered views, float32 [views, channels] by tap, and the image that each is of."""
-
-    taps: dict[str, NDArray[np.float32]]
-    source: NDArray[np.int64]
-
-
-def as_data(plan: Plan, extraction: Extraction, altered: Altered) -> Data:
-    """Features with labels as indices of the sorted class names.
-
-    Raises:
-        CoordinatorError: ``train.bad_features`` where the trunk gave something that is no number.
-    """
-    for taps in (extraction.taps, altered.taps):
-        bad = np.any([~np.isfinite(values).all(axis=1) for values in taps.values()], axis=0)
-        if bad.any():
-            raise CoordinatorError("train.bad_features", count=int(bad.sum()))
-    names = [x.label for x in plan.labels]
-    return Data(
-        extraction.taps,
-        np.array([names.index(s.label) for s in plan.samples], dtype=np.int64),
-        np.array([s.group for s in plan.samples]),
-        altered.taps,
-        altered.source,
-    )
-
-
-def know(data: Data, extraction: Extraction) -> tuple[bytes, novelty.Limits]:
-    """The novelty artifact of a data set, and its limits."""
-    images = novelty.Views(np.concatenate([data.taps[t] for t in novelty.TAPS], axis=1), extraction.thumbnails)
-    altered = np.concatenate([data.altered[t] for t in novelty.TAPS], axis=1)
-    (fold,) = folds.plans(data.labels, data.groups, selection.OUTER_FOLDS, 1)
-    return novelty.fit(images).to_bytes(), novelty.limits(images, altered, data.source, fold)

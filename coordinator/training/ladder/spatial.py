@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.training import export
 from coordinator.training.export import Exported
+from coordinator.training.ladder.budget import ENCODINGS
 from coordinator.training.selection import OUTER_FOLDS, Data
+from coordinator.training.spatial import released
 from coordinator.training.spatial.config import SpatialConfig
-from coordinator.training.spatial.maps import MapReader, Maps
+from coordinator.training.spatial.maps import Maps
 from coordinator.training.spatial.training import cross_validated, fitted
 
 # From light to heavy. No figure here was chosen on one data set: docs/adr/0025.
@@ -72,12 +73,7 @@ def head(maps: Maps, data: Data, config: SpatialConfig, labels: list[str], work:
     Raises:
         CoordinatorError: ``train.spatial_…`` or ``train.conversion_…``.
     """
-    found = fitted(maps, data.labels, data.groups, config, work, lambda done, total, left: told(done, total))
-    reader = MapReader(maps)
-    return export.chosen(
-        found.files,
-        found.inputs,
-        found.logits,
-        lambda image: {n: reader.values(n.removesuffix("_map"), image) for n in found.inputs},
-        labels,
-    )
+    fit = fitted(maps, data.labels, data.groups, config, work, lambda done, total, left: told(done, total))
+    found = released.choose(fit, maps, labels)
+    encoding = next(e for e in ENCODINGS if e.name == found.encoding)
+    return Exported(found.data, found.inputs, encoding, found.parity)
