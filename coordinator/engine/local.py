@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
@@ -17,6 +19,19 @@ _CHUNK = 8  # at most; a short list is dealt out finer, so that no core stands i
 _TIMEOUT_S = 120  # for one item of a stranger's; the largest picture allowed takes seconds
 
 
+def _settle() -> None:
+    """A worker leaves Ctrl-C to its parent, and ends with it: it holds both ends of its own queue and would wait for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 class LocalEngine:
     """Spawned workers: they never inherit locks, sockets or TensorFlow from the caller."""
 
@@ -26,7 +41,7 @@ class LocalEngine:
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield results in order; leaving early cancels what has not started."""
-        pool = ProcessPoolExecutor(self._workers, mp_context=multiprocessing.get_context("spawn"))
+        pool = ProcessPoolExecutor(self._workers, multiprocessing.get_context("spawn"), initializer=_settle)
         share = len(items) // (2 * self._workers) if isinstance(items, Sized) else _CHUNK
         try:
             yield from pool.map(function, items, chunksize=max(1, min(share, _CHUNK)))
