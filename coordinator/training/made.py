@@ -33,7 +33,7 @@ def make(
         degraded: quality of degraded copies of some images.
         artifacts: where to store.
     """
-    trunk, data, extraction, head = seen.trunk, seen.data, seen.extraction, outcome.exported
+    trunk, data, extraction, head = seen.trunk, seen.data, seen.extraction, outcome.head.exported
     strip = golden.strip()
     statistics, limits = know(data, extraction)
     head_artifact, golden_artifact = Artifact.of("head", head.data), Artifact.of("golden", strip)

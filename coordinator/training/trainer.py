@@ -123,10 +123,9 @@ class Trainer:
             "backbone": shipped.seen.trunk.backbone.id,
             "effort": plan.effort,
             "modality": shipped.terms.modality,
-            "taps": list(outcome.exported.inputs),
-            "regularisation": outcome.regularisation,
-            "head_weights": outcome.exported.encoding.name,
-            "parity": outcome.exported.parity,
+            "taps": list(outcome.head.exported.inputs),
+            "head_weights": outcome.head.exported.encoding.name,
+            "parity": outcome.head.exported.parity,
             **report(climbed, subject, outcome),
             "spatial": config and config.document(),
             "budget_bytes": shipped.terms.budget_bytes,
@@ -136,7 +135,7 @@ class Trainer:
             ),
             "features_computed": sum(e.computed for e in extractions),
             "features_cached": sum(len(plan.samples) - e.computed for e in extractions),
-            "views": len(subject.source) if outcome.with_views else 0,
+            "views": len(subject.source) if outcome.head.with_views else 0,
             "shortcuts": [a.document() for a in shortcuts.audit(plan.samples) if a.found],
             "out_of_fold": oof.keep(
                 FolderBlobs(self._home.out_of_fold),
@@ -229,7 +228,7 @@ class Trainer:
                 break
             ladders[decision.ladder] = ladders[decision.ladder].without(rung.name)
         found = held_out(ladders, subject, decision.chosen)
-        return Outcome(tuple(ladders), decision, found, head.exported, head.regularisation, head.with_views), chosen
+        return Outcome(tuple(ladders), decision, found, head), chosen
 
     def _extract(
         self,

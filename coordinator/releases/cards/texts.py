@@ -81,6 +81,9 @@ PARITY = Words("Same label as before quantisation", "量化前后标签一致")
 TRAINING_FACTS = {
     "taps": Words("Taps", "特征层"),
     "head_weights": Words("Head weights", "头部权重格式"),
+    "rung": Words("Rung of the ladder", "阶梯方案"),
+    "fit_method": Words("Fitted by", "拟合方法"),
+    "fit_strength": Words("Strength of the fit", "拟合强度"),
     "regularisation": Words("Regularisation (C)", "正则化强度（C）"),
     "views": Words("Altered views trained on besides", "另外用于训练的变化视图"),
     "effort": Words("Effort", "训练力度"),

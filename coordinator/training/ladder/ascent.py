@@ -19,7 +19,7 @@ from coordinator.training.ladder.climb import Rule, Rung
 from coordinator.training.ladder.decision import Ladder
 from coordinator.training.ladder.work import Work
 from coordinator.training.modality import Modality
-from coordinator.training.selection import Data, TapSet
+from coordinator.training.selection import Choice, Data, TapSet
 from coordinator.training.spatial.config import SpatialConfig
 from coordinator.training.spatial.maps import Maps
 from coordinator.training.trunks import ReadyTrunk
@@ -62,10 +62,10 @@ class Terms:
 
 @dataclass(frozen=True)
 class Head:
-    """A fitted and exported head; ``regularisation`` is that of a linear one."""
+    """A fitted and exported head; ``choice`` is that of a linear one."""
 
     exported: Exported
-    regularisation: float | None
+    choice: Choice | None
     with_views: bool
 
 
@@ -108,7 +108,7 @@ class Ascent:
             choice, with_views = self.choices.rung(name), name == linear.VIEWS
             head = selection.fit(data, choice, views=with_views)
             exported = export.linear(head, choice.tap_set.taps, data.taps, labels)
-            return Head(exported, choice.strength, with_views)
+            return Head(exported, choice, with_views)
         assert self.seen.maps is not None
         exported = spatial.head(self.seen.maps, data, config, labels, self.work.below("spatial"), progress)
         return Head(exported, None, config.views > 0)

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coordinator.training.export import Exported
 from coordinator.training.figures import interval
 from coordinator.training.ladder import frontier
-from coordinator.training.ladder.ascent import Ascent
+from coordinator.training.ladder.ascent import Ascent, Head
 from coordinator.training.ladder.climb import Rung
 from coordinator.training.ladder.decision import Decision, HeldOut, Ladder, Subject
 from coordinator.training.ladder.frontier import Point
@@ -22,16 +21,13 @@ class Outcome:
 
     Attributes:
         ladders: that were climbed, one for each backbone.
-        regularisation: of a linear head.
-        with_views: whether the shipped head was fitted on altered views too.
+        head: the one that is shipped.
     """
 
     ladders: tuple[Ladder, ...]
     decision: Decision
     held_out: HeldOut
-    exported: Exported
-    regularisation: float | None
-    with_views: bool
+    head: Head
 
     @property
     def rung(self) -> str:
@@ -41,14 +37,26 @@ class Outcome:
 
 
 def report(climbed: Sequence[Ascent], subject: Subject, outcome: Outcome) -> dict[str, Any]:
-    """``rungs``, ``frontier``, ``backbones``, ``rung`` and ``chosen_in_folds`` of the training document."""
+    """What the ladder adds to the training document."""
     names = [outcome.ladders[a].rungs[r].name for a, r in outcome.held_out.chosen]
     return {
         "rung": outcome.rung,
+        **_fit(outcome.head),
         "rungs": _rungs(climbed, subject, outcome),
         "frontier": frontier.document(_points(climbed[outcome.decision.ladder], subject, outcome)),
         "backbones": _backbones(subject, outcome),
         "chosen_in_folds": dict(Counter(names)),
+    }
+
+
+def _fit(head: Head) -> dict[str, Any]:
+    """How a linear head was fitted; ``regularisation`` is scikit-learn's C, which federated refinement starts from."""
+    choice = head.choice
+    return {
+        "fit_method": choice and choice.method,
+        "fit_strength": choice and choice.strength,
+        "taps_count_alike": choice and choice.level,
+        "regularisation": choice.strength if choice and choice.method == "logistic" else None,
     }
 
 
@@ -57,7 +65,7 @@ def _rungs(climbed: Sequence[Ascent], subject: Subject, outcome: Outcome) -> lis
     chosen = outcome.decision.chosen
     for a, ladder in enumerate(outcome.ladders):
         for r, (rung, verdict) in enumerate(zip(ladder.rungs, outcome.decision.verdicts[a], strict=True)):
-            size = len(outcome.exported.data) if (a, r) == chosen else rung.size_bytes
+            size = len(outcome.head.exported.data) if (a, r) == chosen else rung.size_bytes
             rows.append(
                 {
                     "name": rung.name,
@@ -83,7 +91,7 @@ def _points(ascent: Ascent, subject: Subject, outcome: Outcome) -> list[Point]:
     ladder, points = outcome.ladders[a], []
     for number, rung in enumerate(ladder.rungs):
         found = interval(subject.truth, subject.groups, rung.logits)
-        size = len(outcome.exported.data) if number == r else rung.size_bytes
+        size = len(outcome.head.exported.data) if number == r else rung.size_bytes
         points.append(Point(rung.name, size, found.value, found.low, found.high, number == r))
     for tap_set in ascent.tap_sets:
         if tap_set.name not in {p.name for p in points}:
