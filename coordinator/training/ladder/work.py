@@ -41,7 +41,8 @@ class Work:
     def load(self, name: str) -> Arrays | None:
         """A finished part; None where it is not there, or damaged."""
         try:
-            with np.load(self._path(name), allow_pickle=False) as found:
+            data = self._path(name).read_bytes()  # NumPy leaves a damaged file open
+            with np.load(io.BytesIO(data), allow_pickle=False) as found:
                 return {n: found[n] for n in found.files}
         except (FileNotFoundError, ValueError, EOFError, zipfile.BadZipFile):
             return None
