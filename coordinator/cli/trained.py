@@ -80,7 +80,6 @@ def _compared(console: Console, what: str, rows: list[dict[str, Any]]) -> None:
             console.t("balanced accuracy", "平衡准确率"),
             console.t("difference", "差值"),
             console.t("kept", "采用"),
-            console.t("why", "原因"),
             *([console.t("bytes", "字节")] if what == "rungs" else []),
         ],
         [
@@ -89,13 +88,14 @@ def _compared(console: Console, what: str, rows: list[dict[str, Any]]) -> None:
                 f"{row['balanced_accuracy']:.3f}" + bounds(row["low"], row["high"]),
                 difference(row),
                 "✓" if row["kept"] else "—",
-                console.t(row["why"]["text"], row["why"]["text_zh"]),
                 *([row["bytes"]] if what == "rungs" else []),
             ]
             for row in rows
         ],
         title=console.t(*titles[what]),
     )
+    for row in rows[1:]:
+        console.line(f"{row['name']}: {row['why']['text']}.", f"{row['name']}：{row['why']['text_zh']}。")
 
 
 def bounds(low: float | None, high: float | None) -> str:

@@ -26,7 +26,7 @@ ABOUT_FRONTIER = Words(
     "counted. A head off the line is beaten by a smaller one. The published head is weighed, the others are estimated.",
     "头部文件字节数与未见分组平衡准确率的关系；所有疾病共用的主干不计入。不在折线上的方案被更小的方案超过。已发布头部为实测大小，其余为估计值。",
 )
-_TITLE = Words("The ladder: rungs that were compared", "阶梯：比较过的方案")
+_TITLE = Words("Rungs that were compared", "比较过的方案")
 _BALANCED = Words("balanced accuracy", "平衡准确率")
 _BYTES = Words("head bytes", "头部字节")
 _GAIN = Words("difference", "差值")

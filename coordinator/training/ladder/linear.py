@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,12 @@ from numpy.typing import NDArray
 
 from coordinator.engine import Engine
 from coordinator.training.ladder.work import Arrays, Work
-from coordinator.training.linear import Method
+from coordinator.training.linear import LinearHead, Method
 from coordinator.training.selection import LAST_POOL, Choice, Data, TapSet, Trial, best, fit, trials
 
 BASE, TAPS, FITS, VIEWS = "last pool", "chosen taps", "better linear fit", "altered views"
 _METHODS: tuple[Method, ...] = ("logistic", "ridge")
-_FINALISTS = 3  # tap sets that are tried with each tap counting alike
+_FINALISTS = 2  # tap sets that are tried with each tap counting alike
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def choose(data: Data, rows: NDArray[np.bool_], tap_sets: Sequence[TapSet]) -> C
     plain = [t for t in found if t.choice.method == "logistic"]
     finalists = sorted(tap_sets, key=lambda s: min(t.loss for t in found if t.choice.tap_set == s))[:_FINALISTS]
     several = [s for s in finalists if len(s.taps) > 1]
-    found += trials(data, rows, several, _METHODS, level=True)
+    found += trials(data, rows, several, ("ridge",), level=True)
 
     def of(tap_set: TapSet, among: Sequence[Trial]) -> Choice:
         return best(t for t in among if t.choice.tap_set == tap_set)
@@ -56,16 +57,21 @@ def answer(data: Data, test: NDArray[np.bool_], tap_sets: Sequence[TapSet]) -> A
     train, chosen = ~test, choose(data, ~test, tap_sets)
     shown = test[data.source]
     found: Arrays = {}
+
+    @cache  # rungs often share a choice
+    def fitted(choice: Choice, views: bool) -> LinearHead:
+        return fit(data, choice, train, views)
+
     for name in (BASE, TAPS, FITS, VIEWS):
         choice = chosen.rung(name)
         if name == VIEWS and not len(data.source):
             continue
-        head = fit(data, choice, train, views=name == VIEWS)
+        head = fitted(choice, name == VIEWS)
         found[f"rung/{name}"] = head.logits(data.features(choice.tap_set, test))
         if shown.any():
             found[f"views/{name}"] = head.logits(data.view_features(choice.tap_set, shown))
     for name, choice in chosen.own.items():
-        found[f"taps/{name}"] = fit(data, choice, train, views=False).logits(data.features(choice.tap_set, test))
+        found[f"taps/{name}"] = fitted(choice, False).logits(data.features(choice.tap_set, test))
     return found
 
 
