@@ -14,9 +14,10 @@ from coordinator.engine import Engine
 from coordinator.training import export, selection
 from coordinator.training.export import Exported
 from coordinator.training.features import Extraction
-from coordinator.training.ladder import budget, linear, spatial
+from coordinator.training.ladder import budget, joined, linear, spatial
 from coordinator.training.ladder.climb import Rule, Rung
 from coordinator.training.ladder.decision import Ladder
+from coordinator.training.ladder.joined import Scales
 from coordinator.training.ladder.work import Work
 from coordinator.training.modality import Modality
 from coordinator.training.selection import Choice, Data, TapSet
@@ -86,6 +87,7 @@ class Ascent:
     Attributes:
         choices: of the linear rungs, made on all images.
         answers: of the linear rungs.
+        scales: of the joined rungs, by name.
     """
 
     seen: Seen
@@ -93,6 +95,7 @@ class Ascent:
     choices: linear.Chosen
     answers: linear.Answers
     ladder: Ladder
+    scales: dict[str, Scales]
     work: Work
 
     @property
@@ -102,25 +105,32 @@ class Ascent:
 
     def fit(self, name: str, labels: list[str], progress: Callable[[int, int], None]) -> Head:
         """Fit a rung on all images and export it."""
-        data = self.seen.data
-        config = self.config(name)
+        data, maps, config = self.seen.data, self.seen.maps, self.config(name)
+        partner = _partner(self.answers) if name in self.scales else name
+        choice, with_views = self.choices.rung(partner), partner == linear.VIEWS
         if config is None:
-            choice, with_views = self.choices.rung(name), name == linear.VIEWS
             head = selection.fit(data, choice, views=with_views)
-            exported = export.linear(head, choice.tap_set.taps, data.taps, labels)
-            return Head(exported, choice, with_views)
-        assert self.seen.maps is not None
-        exported = spatial.head(self.seen.maps, data, config, labels, self.work.below("spatial"), progress)
-        return Head(exported, None, config.views > 0)
+            return Head(export.linear(head, choice.tap_set.taps, data.taps, labels), choice, with_views)
+        assert maps is not None
+        fit = spatial.fit(maps, data, config, self.work.below("spatial"), progress)
+        if name not in self.scales:
+            return Head(spatial.export(fit, maps, labels), None, config.views > 0)
+        head = selection.fit(data, choice, views=with_views)
+        exported = joined.export(head, choice.tap_set.taps, data.taps, fit, config, maps, self.scales[name], labels)
+        return Head(exported, choice, with_views or config.views > 0)
 
     def config(self, name: str) -> SpatialConfig | None:
-        """The spatial head of a rung; None where it is linear."""
-        return next((c for c in self.terms.configs if spatial.name(c) == name), None)
+        """The spatial head of a rung, or in it; None where it is linear."""
+        alone = name.removesuffix(joined.SUFFIX)
+        return next((c for c in self.terms.configs if spatial.name(c) == alone), None)
 
     def inputs(self, name: str) -> tuple[str, ...]:
         """The trunk's outputs that a rung reads."""
         config = self.config(name)
-        return self.choices.rung(name).tap_set.taps if config is None else config.inputs
+        if config is None:
+            return self.choices.rung(name).tap_set.taps
+        taps = self.choices.rung(_partner(self.answers)).tap_set.taps if name in self.scales else ()
+        return (*taps, *config.inputs)
 
     def size(self, tap_set: TapSet) -> int:
         """About the bytes of a linear head."""
@@ -154,6 +164,8 @@ def climb(
         )
         for name, logits in answers.rungs.items()
     ]
+    scales: dict[str, Scales] = {}
+    partner = rungs[-1]
     if seen.maps is not None:
         with part("spatial"):
             for number, config in enumerate(terms.configs):
@@ -164,8 +176,18 @@ def climb(
                 logits = spatial.answers(
                     seen.maps, data, plans[: spatial.REPEATS[terms.effort]], config, work.below("spatial"), told
                 )
-                rungs.append(Rung(spatial.name(config), "better", logits, config.estimated_bytes(terms.labels)))
-    return Ascent(seen, terms, choices, answers, Ladder(seen.trunk.backbone.id, tuple(rungs)), work)
+                name, size = spatial.name(config), config.estimated_bytes(terms.labels)
+                rungs.append(Rung(name, "better", logits, size))
+                if size + partner.size_bytes <= terms.budget_bytes:
+                    scales[name + joined.SUFFIX] = at = Scales.of(data.labels, partner.logits, logits)
+                    both = at.add(partner.logits, logits)
+                    rungs.append(Rung(name + joined.SUFFIX, "better", both, size + partner.size_bytes))
+    return Ascent(seen, terms, choices, answers, Ladder(seen.trunk.backbone.id, tuple(rungs)), scales, work)
+
+
+def _partner(answers: linear.Answers) -> str:
+    """The linear rung that spatial heads are joined with: the last."""
+    return list(answers.rungs)[-1]
 
 
 def _size(data: Data, tap_set: TapSet, labels: int) -> int:

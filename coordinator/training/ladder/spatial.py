@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ from coordinator.training.selection import OUTER_FOLDS, Data
 from coordinator.training.spatial import released
 from coordinator.training.spatial.config import SpatialConfig
 from coordinator.training.spatial.maps import Maps
-from coordinator.training.spatial.training import cross_validated, fitted
+from coordinator.training.spatial.training import SpatialFit, cross_validated, fitted
 
-# From light to heavy. No figure here was chosen on one data set: docs/adr/0025.
-_SMALL = SpatialConfig(width=24)
-_USUAL = SpatialConfig()
+# From light to heavy. No figure here was chosen for one data set: docs/adr/0025.
+_SMALL = SpatialConfig(
+    maps=("mixed4",), width=32, epochs=24, learning_rate=2e-3, weight_decay=0.05, label_smoothing=0.05
+)
+_USUAL = replace(_SMALL, maps=("mixed4", "mixed7"), width=48, depth=2)
 CONFIGS: dict[str, tuple[SpatialConfig, ...]] = {"quick": (), "standard": (_SMALL, _USUAL), "full": (_SMALL, _USUAL)}
 MOST = {"quick": 0, "standard": 1, "full": 2}  # how many an effort trains: the largest that keep to the budget
 REPEATS = {"quick": 0, "standard": 1, "full": 2}  # of the cross-validation
@@ -67,13 +70,17 @@ def answers(
     )
 
 
-def head(maps: Maps, data: Data, config: SpatialConfig, labels: list[str], work: Path, told: Told) -> Exported:
-    """Fit a spatial head on all images, and export it as it answers like the float one on the cached maps.
+def fit(maps: Maps, data: Data, config: SpatialConfig, work: Path, told: Told) -> SpatialFit:
+    """Fit a spatial head on all images.
 
     Raises:
         CoordinatorError: ``train.spatial_…`` or ``train.conversion_…``.
     """
-    fit = fitted(maps, data.labels, data.groups, config, work, lambda done, total, left: told(done, total))
+    return fitted(maps, data.labels, data.groups, config, work, lambda done, total, left: told(done, total))
+
+
+def export(fit: SpatialFit, maps: Maps, labels: list[str]) -> Exported:
+    """Its file, as it answers like the float head on the cached maps."""
     found = released.choose(fit, maps, labels)
     encoding = next(e for e in ENCODINGS if e.name == found.encoding)
     return Exported(found.data, found.inputs, encoding, found.parity)

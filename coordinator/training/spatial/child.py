@@ -43,6 +43,9 @@ class Best:
     waited: NDArray[np.int64]  # [heads], epochs since
 
 
+FOLDED = "folded.npz"  # weights of the last run, as they are exported
+
+
 def result_path(folder: Path, run: int) -> Path:
     """Logits float32 [heads, images, labels] of a finished run."""
     return folder / f"run-{run}.npy"
@@ -185,9 +188,10 @@ def main(folder: Path) -> dict[str, Any]:
         train_run(job, run, heads, reader, checkpoint, lambda epoch, n=number: report.told(n, epoch))  # type: ignore[misc]
         logits = heads.logits(reader, np.arange(job.maps.images))
         if last:
-            network.export(
-                config, network.folded(config, heads.weights(), known), job.maps.shape, job.encodings, folder
-            )
+            weights = network.folded(config, heads.weights(), known)
+            with replacing(folder / FOLDED) as file:
+                np.savez(file, **weights)  # type: ignore[arg-type]  # the stubs think of its own option
+            network.export(config, weights, job.maps.shape, job.encodings, folder)
         with replacing(result_path(folder, number)) as file:
             np.save(file, logits)
         checkpoint.unlink(missing_ok=True)

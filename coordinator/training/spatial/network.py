@@ -245,7 +245,7 @@ def export(
 
     def once(encoding: str) -> bytes:
         module = tf.Module()
-        module.evidence = tf.function(partial(_located, config, weights))
+        module.evidence = tf.function(partial(located, config, weights))
         signature = module.evidence.get_concrete_function(
             **{name: tf.TensorSpec([1, *shape], tf.float32, name=name) for name in config.inputs}
         )
@@ -257,7 +257,8 @@ def export(
         (folder / f"{encoding}.tflite").write_bytes(same_twice(partial(once, encoding), "head"))
 
 
-def _located(config: SpatialConfig, weights: Arrays, **maps: Any) -> dict[str, Any]:
+def located(config: SpatialConfig, weights: Arrays, **maps: Any) -> dict[str, Any]:
+    """``logits`` and ``evidence`` as a graph, of ``folded`` weights."""
     parts = []
     for layer in config.maps:
         activation = maps[f"{layer}_map"]

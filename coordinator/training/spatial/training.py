@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from coordinator.errors import CoordinatorError
 from coordinator.training.spatial import job as jobs
-from coordinator.training.spatial.child import result_path
+from coordinator.training.spatial.child import FOLDED, result_path
 from coordinator.training.spatial.config import SpatialConfig
 from coordinator.training.spatial.job import Job
 from coordinator.training.spatial.maps import Maps
@@ -37,12 +37,14 @@ class SpatialFit:
         inputs: names of the trunk's outputs that the files take, in order.
         logits: float32 [images, labels] of the float head on the training images' cached maps.
         parameters: weights of the head.
+        folded: file with the weights, for joining the head with another.
     """
 
     files: dict[str, bytes]
     inputs: tuple[str, ...]
     logits: NDArray[np.float32]
     parameters: int
+    folded: Path
 
 
 def cross_validated(
@@ -87,7 +89,7 @@ def fitted(
     folder = _done(job, work, progress)
     logits = np.load(result_path(folder, 0)).mean(axis=0)
     files = {encoding: (folder / f"{encoding}.tflite").read_bytes() for encoding in ENCODINGS}
-    return SpatialFit(files, config.inputs, logits, config.parameters(job.classes))
+    return SpatialFit(files, config.inputs, logits, config.parameters(job.classes), folder / FOLDED)
 
 
 def _done(job: Job, work: Path, progress: Progress) -> Path:
