@@ -171,7 +171,7 @@ class Trainer:
             missing,
             missing_views,
             sum(len(np.unique(p)) for p in plans) * len(plan.backbones),
-            spatial.epochs(plan.effort, limit, len(plan.labels)) * len(plan.backbones),
+            spatial.map_epochs(plan.effort, limit, len(plan.labels)) * len(plan.backbones),
             os.cpu_count() or 1,
             absent,
         )

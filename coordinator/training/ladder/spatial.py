@@ -21,8 +21,13 @@ from coordinator.training.spatial.training import SpatialFit, cross_validated, f
 _SMALL = SpatialConfig(
     maps=("mixed4",), width=32, epochs=24, learning_rate=2e-3, weight_decay=0.05, label_smoothing=0.05
 )
-_USUAL = replace(_SMALL, maps=("mixed4", "mixed7"), width=48, depth=2)
-CONFIGS: dict[str, tuple[SpatialConfig, ...]] = {"quick": (), "standard": (_SMALL, _USUAL), "full": (_SMALL, _USUAL)}
+_MIDDLE = replace(_SMALL, width=64)
+_LARGE = replace(_SMALL, maps=("mixed4", "mixed7"), width=48, depth=2)
+CONFIGS: dict[str, tuple[SpatialConfig, ...]] = {
+    "quick": (),
+    "standard": (_SMALL, _MIDDLE),
+    "full": (_SMALL, _MIDDLE, _LARGE),
+}
 MOST = {"quick": 0, "standard": 1, "full": 2}  # how many an effort trains: the largest that keep to the budget
 REPEATS = {"quick": 0, "standard": 1, "full": 2}  # of the cross-validation
 Told = Callable[[int, int], None]
@@ -50,11 +55,10 @@ def views(effort: str) -> int:
     return max((c.views for c in CONFIGS[effort]), default=0)
 
 
-def epochs(effort: str, budget_bytes: int, labels: int) -> int:
-    """Epochs over all folds and one last fit, for telling the time."""
-    fits = OUTER_FOLDS * REPEATS[effort]
-    configs = within(effort, budget_bytes, labels)
-    return sum(c.epochs * c.members * fits for c in configs) + max((c.epochs * c.members for c in configs), default=0)
+def map_epochs(effort: str, budget_bytes: int, labels: int) -> int:
+    """Passes of one head over one map of all images, over all folds and a last fit; for telling the time."""
+    each = [c.epochs * c.members * len(c.maps) for c in within(effort, budget_bytes, labels)]
+    return sum(each) * (OUTER_FOLDS - 1) * REPEATS[effort] + max(each, default=0)
 
 
 def answers(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 # Seconds on one core of the machine that the benchmarks name; what is measured on the way replaces them.
 IMAGE_S = 0.047  # features of one image or view
 FOLD_S = {"quick": 8.0, "standard": 22.0, "full": 30.0}  # choice and fits of one fold of 1,600 images
-EPOCH_IMAGE_S = 0.0125  # a spatial head's epoch, each image
+MAP_EPOCH_S = 0.0025  # one pass of a spatial head over one map
 BACKBONE_S, HEAD_S = 35.0, 25.0
 
 
@@ -29,7 +29,7 @@ def expected(
     missing: int,
     missing_views: int,
     folds: int,
-    epochs: int,
+    map_epochs: int,
     cores: int,
     trunks: int,
 ) -> Expected:
@@ -41,7 +41,7 @@ def expected(
         missing: images whose features are not cached.
         missing_views: the same of altered views.
         folds: outer folds in all repeats.
-        epochs: of spatial heads, over all folds and the last fit.
+        map_epochs: passes of spatial heads over the maps of all images.
         cores: that share the work.
         trunks: that are still to be converted.
     """
@@ -51,7 +51,7 @@ def expected(
             "features": missing * IMAGE_S / cores,
             "views": missing_views * IMAGE_S / cores,
             "selection": folds * FOLD_S[effort] * max(images / 1600, 0.05) / cores,
-            "spatial": epochs * images * EPOCH_IMAGE_S,
+            "spatial": map_epochs * images * MAP_EPOCH_S / cores,
             "head": HEAD_S,
         }
     )
