@@ -17,7 +17,7 @@ from scipy.stats import norm, t
 
 from coordinator.training.metrics import Interval, Resampling
 
-_TEMPERATURES = np.geomspace(0.05, 20, 25)
+_HEATS = np.geomspace(0.05, 20, 25)  # temperatures that are tried, as multiples of the logits' spread
 _TAIL = 0.025
 LEAST_GROUPS = 2  # that hold a class; one group resampled says nothing
 
@@ -118,7 +118,7 @@ def loss(truth: NDArray[np.int64], logits: NDArray[np.float32]) -> float:
 def temperature(truth: NDArray[np.int64], logits: NDArray[np.float32]) -> float:
     """The temperature, of a coarse grid, at which that loss is least, geometric mean over repeats [repeats, images, labels]."""
     best = [
-        min(_TEMPERATURES, key=lambda x, run=run: _balanced_mean(truth, _at(truth, run, x)))  # type: ignore[misc]
+        min(_temperatures(run), key=lambda x, run=run: _balanced_mean(truth, _at(truth, run, x)))  # type: ignore[misc]
         for run in logits
     ]
     return float(np.exp(np.mean(np.log(best))))
@@ -133,8 +133,13 @@ def _sums(at: Resampling, truth: NDArray[np.int64], logits: NDArray[np.float32],
 
 def _losses(truth: NDArray[np.int64], logits: NDArray[np.float32]) -> NDArray[np.float64]:
     """Log-loss of each image at the temperature that is best for all, each class counting alike."""
-    tried = [_at(truth, logits, x) for x in _TEMPERATURES]
+    tried = [_at(truth, logits, x) for x in _temperatures(logits)]
     return min(tried, key=lambda found: _balanced_mean(truth, found))
+
+
+def _temperatures(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    spread = float((logits - logits.mean(axis=1, keepdims=True)).std())
+    return _HEATS * max(spread, 1e-9)
 
 
 def _at(truth: NDArray[np.int64], logits: NDArray[np.float32], heat: float) -> NDArray[np.float64]:
