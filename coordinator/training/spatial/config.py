@@ -45,14 +45,14 @@ class SpatialConfig:
     residual: bool = True
     pooling: tuple[Pool, ...] = ("average", "maximum")
     members: int = 1
-    epochs: int = 12
+    epochs: int = 24
     warmup: float = 0.1
     batch: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
+    learning_rate: float = 2e-3
+    weight_decay: float = 5e-2
     dropout: float = 0.3
     channel_dropout: float = 0.0
-    label_smoothing: float = 0.0
+    label_smoothing: float = 0.05
     views: int = 0
     view_share: float = 0.5
     validation: float = 0.0
@@ -99,7 +99,8 @@ class SpatialConfig:
         least = _LEAST_QUANTISED if bytes_per_weight == 1 else 0
         sizes = (n * (bytes_per_weight if n >= least else 4) for n in self.tensors(labels))
         overhead = _OVERHEAD_BYTES * self.members
-        return sum(sizes) + overhead + 4 * self.width * len(self.maps) * self.members  # scale of each output channel
+        scales = 4 * (self.width * self.members + CHANNELS) * len(self.maps)  # of each channel that goes out, and that comes in
+        return sum(sizes) + overhead + scales
 
     def document(self) -> dict[str, Any]:
         """The JSON form, for manifests, cards and checkpoints."""

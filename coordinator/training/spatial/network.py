@@ -278,7 +278,11 @@ def _parts_of_layer(config: SpatialConfig, weights: Arrays, layer: str, activati
     members, width = len(weights["answer"]), config.width
     _, height, across, channels = activation.shape
     flat = weights[f"{layer}/reduce"].transpose(1, 0, 2).reshape(channels, members * width)
-    cells = tf.reshape(activation, [height * across, channels]) @ tf.constant(flat)
+    # Channels differ by orders of magnitude: scaled to weigh alike, int8 rounds them twelve times less (docs/adr/0024).
+    alike = np.maximum(np.abs(flat).max(axis=1), np.finfo(np.float32).tiny).astype(np.float32)
+    # Nothing is negative there; without the relu the converter would multiply the scales into the weights again.
+    scaled = tf.nn.relu(tf.reshape(activation, [height * across, channels]) * tf.constant(alike))
+    cells = scaled @ tf.constant((flat / alike[:, np.newaxis]).astype(np.float32))
     cells = tf.nn.relu(cells + tf.constant(weights[f"{layer}/reduce_bias"].reshape(-1)))
     for block in range(config.depth):
         name = f"{layer}/{block}"

@@ -21,7 +21,7 @@ from tests.support.spatial import SHAPE, made
 LABELS = np.arange(96) % 3
 GROUPS = np.array([f"patient {n // 4}" for n in range(96)])
 CONFIG = SpatialConfig(
-    width=16, depth=2, pooling=("average", "maximum", "attention"), members=2, epochs=6, batch=16, learning_rate=3e-3
+    width=16, depth=2, pooling=("average", "maximum", "attention"), members=2, epochs=4, batch=16, learning_rate=3e-3
 )
 NAMES = ["a", "b", "c"]
 
@@ -58,12 +58,12 @@ def test_a_killed_fit_ends_with_the_very_bytes_of_an_undisturbed_one(
 
     def kill(done: int, total: int, left_s: float) -> None:
         told.append(done)
-        if done in (2, 5):
+        if done == 2:
             children[-1].kill()
 
     monkeypatch.setattr(training.subprocess, "Popen", popen)
     again = training.fitted(maps, LABELS, GROUPS, CONFIG, tmp_path, kill)
-    assert len(children) == 3 and told == [1, 2, 3, 4, 5, 6], "never starts over"
+    assert len(children) == 2 and told == [1, 2, 3, 4], "never starts over"
     assert np.array_equal(again.logits, fit.logits) and again.files == fit.files
 
 
