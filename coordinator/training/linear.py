@@ -11,10 +11,11 @@ from scipy.linalg import eigh
 
 MAX_RANK = 640
 _ITERATIONS = 400
-Method = Literal["logistic", "ridge"]
+Method = Literal["logistic", "tempered", "ridge"]
 # From the stiffest. Logistic: scikit-learn's C. Ridge: the inverse of the penalty on squared weights for each image.
 STRENGTHS: dict[Method, tuple[float, ...]] = {
     "logistic": (1e-4, 1e-3, 3e-3, 1e-2, 1e-1),
+    "tempered": (1e-3, 1e-2, 1e-1),
     "ridge": (0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
 }
 
@@ -73,27 +74,38 @@ class Projection:
 
     def fit(self, labels: NDArray[np.int64], strength: float, method: Method = "logistic") -> LinearHead:
         """Fit, classes weighted to count alike; a higher ``strength`` follows the images more closely."""
-        coefficients, intercepts = (_logistic if method == "logistic" else _ridge)(self.coordinates, labels, strength)
+        if method == "ridge":
+            coefficients, intercepts = _ridge(self.coordinates, labels, strength)
+        else:
+            coefficients, intercepts = _logistic(
+                self.coordinates, labels, strength, 1.0 if method == "logistic" else 0.5
+            )
         weights = (self._axes @ coefficients.T.astype(np.float32)) / self._scale[:, np.newaxis]
         bias = intercepts.astype(np.float32) - self._mean @ weights
         return LinearHead(weights.astype(np.float32), bias.astype(np.float32))
 
 
 def _logistic(
-    coordinates: NDArray[np.float64], labels: NDArray[np.int64], strength: float
+    coordinates: NDArray[np.float64], labels: NDArray[np.int64], strength: float, power: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Coefficients [labels, coordinates] and intercepts [labels] of logistic regression."""
+    """Coefficients [labels, coordinates] and intercepts [labels] of logistic regression.
+
+    Classes are weighted by their count to minus ``power``; what weights leave of the imbalance is taken out of the intercepts
+    (logit adjustment, Menon et al. 2021). Weighted in full, ten images of a rare class pull as hard as a thousand of another.
+    """
     from sklearn.linear_model import LogisticRegression  # over a second to import: only for who trains
     from threadpoolctl import threadpool_limits
 
-    model = LogisticRegression(C=strength, class_weight="balanced", max_iter=_ITERATIONS, tol=1e-4)
+    counts = np.bincount(labels).astype(np.float64)
+    weights = dict(enumerate((len(labels) / len(counts) / counts) ** power))
+    model = LogisticRegression(C=strength, class_weight=weights, max_iter=_ITERATIONS, tol=1e-4)
     with threadpool_limits(1):  # threads that wait for each other make these small products ten times slower
         model.fit(coordinates, labels)
     coefficients, intercepts = model.coef_, model.intercept_
     if len(coefficients) == 1:  # two classes: scikit-learn keeps one row; ours has one a label
         coefficients = np.vstack([-coefficients / 2, coefficients / 2])
         intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
-    return coefficients, intercepts
+    return coefficients, intercepts - (1 - power) * np.log(counts / counts.mean())
 
 
 def _ridge(

@@ -133,7 +133,7 @@ def test_ridge_equals_weighted_least_squares_on_the_features_themselves(classes:
 def test_a_rare_class_counts_as_much_as_a_common_one() -> None:
     features, labels = blobs(600, 30, gap=0.5)
     keep = (labels == 0) | (np.cumsum(labels == 1) % 10 == 0)
-    for method in ("logistic", "ridge"):
+    for method in ("logistic", "tempered", "ridge"):
         head = Projection(features[keep]).fit(labels[keep], 0.01, method)
         called = head.logits(features[~keep]).argmax(1)
         assert (called == 1).mean() > 0.5, f"{method}: the rare class would never be called"

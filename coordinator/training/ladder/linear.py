@@ -20,6 +20,9 @@ from coordinator.training.selection import LAST_POOL, Choice, Data, TapSet, Tria
 
 BASE, TAPS, FITS, VIEWS = "last pool", "chosen taps", "better linear fit", "altered views"
 _METHODS: tuple[Method, ...] = ("logistic", "ridge")
+_IMBALANCE = (
+    2.0  # times as many images of the commonest class as of the rarest, from which tempered weights are tried too
+)
 _FINALISTS = 2  # tap sets that are tried with each tap counting alike
 
 
@@ -39,7 +42,9 @@ class Chosen:
 
 def choose(data: Data, rows: NDArray[np.bool_], tap_sets: Sequence[TapSet]) -> Chosen:
     """Choose on ``rows`` alone."""
-    found = trials(data, rows, tap_sets, _METHODS)
+    counts = np.bincount(data.labels[rows])
+    methods = (*_METHODS, "tempered") if counts.max() > _IMBALANCE * counts.min() else _METHODS
+    found = trials(data, rows, tap_sets, methods)
     plain = [t for t in found if t.choice.method == "logistic"]
     finalists = sorted(tap_sets, key=lambda s: min(t.loss for t in found if t.choice.tap_set == s))[:_FINALISTS]
     several = [s for s in finalists if len(s.taps) > 1]

@@ -71,7 +71,7 @@ def crossed(data: Data, folder: Path, engine: Counting) -> linear.Answers:
 def few_strengths() -> Iterator[None]:
     """Two strengths a method: what is tried here is the way, not the grid."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selection, "STRENGTHS", {"logistic": (1e-3, 1e-2), "ridge": (0.1, 1.0)})
+        patch.setattr(selection, "STRENGTHS", {"logistic": (1e-3, 1e-2), "tempered": (1e-2,), "ridge": (0.1, 1.0)})
         yield
 
 
