@@ -18,6 +18,7 @@ from coordinator.releases.cards import thresholds
 from coordinator.releases.cards.bundle import metadata
 from coordinator.releases.cards.content import card
 from coordinator.releases.cards.facts import CardFacts, Version, gather, headline
+from coordinator.releases.cards.ladder import ABOUT_FRONTIER
 from coordinator.reports import markdown, page
 from coordinator.reports.document import Alert, Document, Plot, Words
 from coordinator.store.blobs import FolderBlobs
@@ -201,7 +202,8 @@ def test_labels_without_an_entry_stand_there_with_the_reason() -> None:
 def test_without_kept_answers_the_figures_stay_and_the_plots_go() -> None:
     document = card(replace(facts(), out_of_fold=None))
     assert "not kept" in alerts(document) and "Worst errors" not in titles(document)
-    assert not any(isinstance(block, Plot) for section in document.sections for block in section.blocks)
+    plots = [block for section in document.sections for block in section.blocks if isinstance(block, Plot)]
+    assert [p.caption for p in plots] == [ABOUT_FRONTIER], "its points are in the training document"
     assert "0.5" in markdown.render(document, "en")
 
 
