@@ -97,7 +97,7 @@ def row(name: str, effort: str, budget_kb: int, document: dict[str, Any]) -> Non
 
 
 def trained(name: str, folder: Path, effort: str, budget_kb: int, key: str = "") -> dict[str, Any]:
-    """What ``train`` prints, in a home of its own with nothing but the trunk; from an earlier run where the code is the same."""
+    """What ``train`` prints, in a home of its own; from an earlier run where the code is the same."""
     kept = HOME / "accuracy" / f"{name}{key}-{effort}-{budget_kb}-{_code()}.json"
     if kept.exists():
         return dict(json.loads(kept.read_text("utf-8")))
@@ -106,7 +106,7 @@ def trained(name: str, folder: Path, effort: str, budget_kb: int, key: str = "")
     if not (home / "coordinator").is_dir():
         _run(home, "init", "--approvals", "1")
         for part in ("backbones", "artifacts"):
-            if (HOME / "coordinator" / part).is_dir():
+            if effort != "quick" and (HOME / "coordinator" / part).is_dir():  # quick is timed cold, conversion and all
                 shutil.copytree(HOME / "coordinator" / part, home / "coordinator" / part, dirs_exist_ok=True)
         _run(home, "dataset", "import", str(folder), "--disease", DISEASES[name])
     said = _run(home, "train", DISEASES[name], "--effort", effort, "--budget-kb", str(budget_kb))
