@@ -21,6 +21,7 @@ SCRIPTS = (
     "explanation",
     "cleaning",
     "training",
+    "spatial",
     "wire",
     "peers",
     "notices",
