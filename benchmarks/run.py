@@ -22,6 +22,7 @@ SCRIPTS = (
     "cleaning",
     "training",
     "accuracy",
+    "spatial",
     "wire",
     "peers",
     "notices",

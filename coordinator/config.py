@@ -56,7 +56,8 @@ class Config:
         try:
             settings = tomllib.loads(path.read_text("utf-8"))
             uploads = UploadLimits(**settings.pop("uploads", {}))
-            if any(type(value) is not int or value < 0 for value in asdict(uploads).values()):
+            limits = [*asdict(uploads).values(), settings.get("maps_mb", 0)]
+            if any(type(value) is not int or value < 0 for value in limits):
                 raise TypeError("limits are whole numbers")
             return cls(**settings | {"intake": Limits(**settings.get("intake", {})), "uploads": uploads})
         except FileNotFoundError as error:

@@ -99,7 +99,9 @@ class SpatialConfig:
         least = _LEAST_QUANTISED if bytes_per_weight == 1 else 0
         sizes = (n * (bytes_per_weight if n >= least else 4) for n in self.tensors(labels))
         overhead = _OVERHEAD_BYTES * self.members
-        scales = 4 * (self.width * self.members + CHANNELS) * len(self.maps)  # of each channel that goes out, and that comes in
+        scales = (
+            4 * (self.width * self.members + CHANNELS) * len(self.maps)
+        )  # of each channel that goes out, and that comes in
         return sum(sizes) + overhead + scales
 
     def document(self) -> dict[str, Any]:
