@@ -18,6 +18,7 @@ from coordinator.store.blobs import write_atomically
 
 VERSION = 1  # rises when the same key would mean other parts
 _KEPT_S = 14 * 86_400  # a training that nobody went on with is forgotten after two weeks
+_IMAGES = "images"
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -62,6 +63,10 @@ class Work:
             self.save(name, found)
         return found
 
+    def note_images(self, digests: Iterable[str]) -> None:
+        """Keep whose features and answers lie here, for ``forget``."""
+        self.part(_IMAGES, lambda: {"digests": np.array(sorted(digests))})
+
     def below(self, name: str) -> Path:
         """A folder of its own for somebody who keeps parts another way."""
         path = self.folder / name
@@ -74,6 +79,14 @@ class Work:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.npz"
+
+
+def forget(root: Path, images: set[str]) -> None:
+    """Remove the parts of trainings on any of ``images`` (digests), and those of which nobody can tell."""
+    for folder in root.iterdir() if root.is_dir() else ():
+        noted = Work(folder).load(_IMAGES)
+        if noted is None or images & set(noted["digests"].tolist()):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(root: Path, now_s: float) -> None:
