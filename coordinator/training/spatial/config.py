@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 Layer = Literal["mixed4", "mixed7"]
 Pool = Literal["average", "maximum", "attention"]
 CHANNELS = 768  # of both layers in every InceptionV3
-_OVERHEAD_BYTES = 12_000  # graph, names, signature and what is too small to be stored as int8
+_OVERHEAD_BYTES = 6_000  # a map: graph, names, signature and what is too small to be stored as int8
 _LEAST_QUANTISED = 1024  # weights of a tensor from which TFLite stores it as int8
 
 
@@ -98,7 +98,7 @@ class SpatialConfig:
         """About the size of the head's file, a little too high; small tensors stay float32 beside int8."""
         least = _LEAST_QUANTISED if bytes_per_weight == 1 else 0
         sizes = (n * (bytes_per_weight if n >= least else 4) for n in self.tensors(labels))
-        overhead = _OVERHEAD_BYTES * self.members
+        overhead = _OVERHEAD_BYTES * self.members * len(self.maps)
         scales = (
             4 * (self.width * self.members + CHANNELS) * len(self.maps)
         )  # of each channel that goes out, and that comes in
