@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from coordinator.training.figures import interval
 from coordinator.training.ladder import frontier
 from coordinator.training.ladder.ascent import Ascent, Head
@@ -94,8 +96,9 @@ def _points(ascent: Ascent, subject: Subject, outcome: Outcome) -> list[Point]:
         size = len(outcome.head.exported.data) if number == r else rung.size_bytes
         points.append(Point(rung.name, size, found.value, found.low, found.high, number == r))
     for tap_set in ascent.tap_sets:
-        if tap_set.name not in {p.name for p in points}:
-            found = interval(subject.truth, subject.groups, ascent.answers.taps[tap_set.name])
+        logits = ascent.answers.taps[tap_set.name]
+        if not any(np.array_equal(logits, rung.logits) for rung in ladder.rungs):  # it is what a rung chose everywhere
+            found = interval(subject.truth, subject.groups, logits)
             points.append(Point(tap_set.name, ascent.size(tap_set), found.value, found.low, found.high))
     return points
 

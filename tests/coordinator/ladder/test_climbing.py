@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,10 +15,14 @@ import pytest
 
 from coordinator.errors import CoordinatorError
 from coordinator.training import folds, selection
+from coordinator.training.export import Exported
 from coordinator.training.features import Extraction, Trunk
 from coordinator.training.ladder import ascent, budget, frontier, linear, spatial, timing, work
-from coordinator.training.ladder.ascent import Seen, Terms
+from coordinator.training.ladder.ascent import Head, Seen, Terms
+from coordinator.training.ladder.budget import ENCODINGS
+from coordinator.training.ladder.decision import Subject, decide, held_out
 from coordinator.training.ladder.frontier import Point
+from coordinator.training.ladder.report import Outcome, report
 from coordinator.training.ladder.work import Work
 from coordinator.training.selection import Data, TapSet
 from coordinator.training.trunks import ReadyTrunk
@@ -129,9 +134,24 @@ def test_the_ladder_of_one_backbone_has_its_rungs_in_order(tmp_path: Path) -> No
     assert found.ladder.rungs[0].logits.shape[2] == 3
 
 
-def test_without_views_there_is_no_rung_of_views(tmp_path: Path) -> None:
+def test_without_views_there_is_no_rung_of_views_and_the_report_tells_of_the_others(tmp_path: Path) -> None:
     found = climbed(made(views=False), tmp_path, [])
     assert [r.name for r in found.ladder.rungs] == [linear.BASE, linear.TAPS, linear.FITS]
+    data = found.seen.data
+    subject = Subject(data.labels, data.groups, data.source, folds.plans(data.labels, data.groups, 5, 1))
+    decision = decide([found.ladder], subject)
+    at = decision.chosen
+    exported = Exported(b"x" * 777, found.inputs(found.ladder.rungs[at[1]].name), ENCODINGS[0], {})
+    head = Head(exported, found.choices.rung(found.ladder.rungs[at[1]].name), False)
+    said = report([found], subject, Outcome((found.ladder,), decision, held_out([found.ladder], subject, at), head))
+    assert [r["name"] for r in said["rungs"]] == [linear.BASE, linear.TAPS, linear.FITS]
+    (chosen,) = [r for r in said["rungs"] if r["chosen"]]
+    assert chosen["name"] == said["rung"] and chosen["bytes"] == 777 and chosen["kept"]
+    assert sum(said["chosen_in_folds"].values()) == 5
+    assert {p["name"] for p in said["frontier"]} >= {linear.BASE, said["rung"]}
+    (backbone,) = said["backbones"]
+    assert backbone["backbone"] == "random-1" and backbone["chosen"]
+    json.dumps(said)
 
 
 def test_the_folder_of_a_training_depends_on_all_that_decides_it() -> None:
