@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from coordinator.engine.guarded import GuardedWorkers
@@ -17,6 +18,19 @@ Result = TypeVar("Result")
 
 _CHUNK = 8  # at most; a short list is dealt out finer, so that no core stands idle
 _TIMEOUT_S = 120  # for one item of a stranger's; the largest picture allowed takes seconds
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """What is started meanwhile does not see Ctrl-C before ``_settle``: it would print a traceback for each worker."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _settle() -> None:
@@ -44,7 +58,9 @@ class LocalEngine:
         pool = ProcessPoolExecutor(self._workers, multiprocessing.get_context("spawn"), initializer=_settle)
         share = len(items) // (2 * self._workers) if isinstance(items, Sized) else _CHUNK
         try:
-            yield from pool.map(function, items, chunksize=max(1, min(share, _CHUNK)))
+            with _interrupts_held_back():
+                results = pool.map(function, items, chunksize=max(1, min(share, _CHUNK)))
+            yield from results
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
