@@ -42,6 +42,11 @@ SPATIAL_METHOD = Words(
     "固定的卷积主干把图像转换为特征图，小型卷积头部读取下列特征图，结合邻域判断每个位置，并把结果汇总为每个标签的得分。"
     "训练时按各类别图像数量加权以平衡。",
 )
+JOINED = Words(
+    " A linear head on the pools below is added to it, each at the temperature that suits it; only the convolutional part has a "
+    "place in explanations.",
+    "另加一个读取下列池化特征的线性头部，二者各按合适的温度缩放后相加；解释图只定位卷积部分。",
+)
 ABOUT_DATA = Words(
     "The images were collected by whoever made the data set; how patients were chosen, on which devices, and under which "
     "licence is not on record here. Ask the maker before reading the figures as those of another clinic.",
@@ -293,7 +298,10 @@ def about_novelty(inputs: tuple[str, ...]) -> Words:
 
 def method(training: dict[str, Any]) -> Words:
     """How a model of ours works: with a spatial head, or a linear one."""
-    return SPATIAL_METHOD if training.get("spatial") else METHOD
+    if not training.get("spatial"):
+        return METHOD
+    joined = any(not name.endswith("_map") for name in training.get("taps", []))
+    return Words(SPATIAL_METHOD.en + JOINED.en, SPATIAL_METHOD.zh + JOINED.zh) if joined else SPATIAL_METHOD
 
 
 def spatial_head(found: dict[str, Any]) -> Words:
