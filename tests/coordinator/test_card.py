@@ -91,7 +91,7 @@ def test_card_holds_all_that_a_reader_must_know(language: Language) -> None:
     for rendered in (markdown.render(document, language), Page(page.render(document, language)).text):
         for wanted in (
             NOTICE["en"], NOTICE["zh"], "Hospital", "2026-01-02 03:04 UTC", "nsfwjs-4.4.0", "d" * 64, "MIT", "mixed7_avg",
-            "parasitized", "uninfected", "last pool", f"{given.manifest.calibration.temperature:.4f}", "labels_mapped",
+            "parasitized", "uninfected", {"en": "last pool", "zh": "最后一层池化"}[language], f"{given.manifest.calibration.temperature:.4f}", "labels_mapped",
             "abcdef0123456789", "First one", f"{given.manifest.metrics['ece']:.3f}",
         ):  # fmt: skip
             assert wanted in rendered

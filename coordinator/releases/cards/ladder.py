@@ -6,6 +6,7 @@ from typing import Any
 
 from coordinator.reports import plots
 from coordinator.reports.document import NONE, Block, Cell, Paragraph, Plot, Section, Table, Words, interval
+from coordinator.training.ladder import linear
 from coordinator.training.metrics import Interval
 from protocols.errors import Language
 
@@ -32,6 +33,12 @@ _BYTES = Words("head bytes", "头部字节")
 _GAIN = Words("difference", "差值")
 _KEPT = Words("kept", "采用")
 _WHY = Words("why", "原因")
+_NAMES = {
+    linear.BASE: "最后一层池化",
+    linear.TAPS: "所选特征层",
+    linear.FITS: "改进的线性拟合",
+    linear.VIEWS: "加入变化视图",
+}
 
 
 def section(training: dict[str, Any]) -> Section:
@@ -60,15 +67,15 @@ def _drawn(points: list[dict[str, Any]]) -> Any:
 
 def _rungs(rows: list[dict[str, Any]], taps: list[str] | None) -> Table:
     return Table(
-        (Words("rung", "方案"), _BALANCED, _GAIN, _KEPT, _WHY, _BYTES),
+        (Words("rung", "方案"), _BALANCED, _GAIN, _BYTES, _KEPT, _WHY),
         tuple(
             (
                 _chosen(r["name"], r.get("chosen", r.get("taps") == taps)),
                 _interval(r),
                 _difference(r),
+                f"{r['bytes']:,}",
                 _mark(r.get("kept")),
                 _why(r),
-                f"{r['bytes']:,}",
             )
             for r in rows
         ),
@@ -90,7 +97,15 @@ def _frontier(points: list[dict[str, Any]]) -> Table:
 
 
 def _chosen(name: str, chosen: bool) -> Cell:
-    return Words(f"{name} (published)", f"{name}（已发布）") if chosen else name
+    name_zh = _in_chinese(name)
+    if chosen:
+        return Words(f"{name} (published)", f"{name_zh}（已发布）")
+    return name if name_zh == name else Words(name, name_zh)
+
+
+def _in_chinese(name: str) -> str:
+    """A rung's name; those of taps and heads are the same in both languages."""
+    return _NAMES.get(name, name)
 
 
 def _interval(row: dict[str, Any]) -> Cell:
@@ -121,7 +136,7 @@ def _in_folds(folds: dict[str, int]) -> Words:
     """How often each rung was chosen where the choice had to do without the fold that was counted."""
     total = sum(folds.values())
     en = ", ".join(f"{name} in {count} of {total}" for name, count in folds.items())
-    zh = "、".join(f"{name}：{count}/{total}" for name, count in folds.items())
+    zh = "、".join(f"{_in_chinese(name)}：{count}/{total}" for name, count in folds.items())
     return Words(
         f"The figures of this card come from choices made without the fold that is counted. They chose {en} folds.",
         f"本卡片的指标来自不含被统计折的选择。各折选择：{zh}。",
