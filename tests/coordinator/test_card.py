@@ -82,6 +82,7 @@ def test_what_tells_the_class_without_looking_stands_in_the_card() -> None:
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_card_holds_all_that_a_reader_must_know(language: Language) -> None:
     given = facts(RELEASE)
+    first_rung = {"en": "last pool", "zh": "最后一层池化"}[language]
     document = card(given)
     assert titles(document) == [
         "At a glance", "Intended use, and what it is not for", "Training data", "Method and backbone",
@@ -91,7 +92,7 @@ def test_card_holds_all_that_a_reader_must_know(language: Language) -> None:
     for rendered in (markdown.render(document, language), Page(page.render(document, language)).text):
         for wanted in (
             NOTICE["en"], NOTICE["zh"], "Hospital", "2026-01-02 03:04 UTC", "nsfwjs-4.4.0", "d" * 64, "MIT", "mixed7_avg",
-            "parasitized", "uninfected", {"en": "last pool", "zh": "最后一层池化"}[language], f"{given.manifest.calibration.temperature:.4f}", "labels_mapped",
+            "parasitized", "uninfected", first_rung, f"{given.manifest.calibration.temperature:.4f}", "labels_mapped",
             "abcdef0123456789", "First one", f"{given.manifest.metrics['ece']:.3f}",
         ):  # fmt: skip
             assert wanted in rendered
