@@ -45,6 +45,7 @@ lock: install
 		--custom-compile-command "make lock" -c requirements/dev.txt - -o requirements/tools.txt
 	$(COMPILE) --extra edge -c requirements/dev.txt -o requirements/edge.txt
 	$(COMPILE) --extra edge --extra ui -c requirements/dev.txt -o requirements/ui.txt
+	$(COMPILE) --extra edge --extra federation -c requirements/dev.txt -o requirements/federation.txt
 	$(COMPILE) --extra coordinator -c requirements/dev.txt -o requirements/coordinator.txt
 
 clean:
