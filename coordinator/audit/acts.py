@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from protocols.artifacts import canonical_json
@@ -78,6 +79,11 @@ FORBIDDEN: Final = frozenset(
     }
     | {"private_key", "signature", "csr", "certificate"}
 )
+
+
+def some(names: Iterable[str]) -> list[str]:
+    """The first few names, cut to a length that the trail takes."""
+    return [name[:60] for name in islice(names, 20)]
 
 
 def check(act: str, subject: str, detail: Mapping[str, Any]) -> None:

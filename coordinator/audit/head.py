@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,11 @@ class HeadFile:
 def sign(head: Head, online: CryptoSigner) -> dict[str, Any]:
     """A head in the form that TUF metadata has too."""
     signed = {"_type": FORMAT, FIELD: head.document()}
-    signature = online.sign(encode_canonical(signed).encode())
+    signature = online.sign(_bytes(signed))
     return {"signed": signed, "signatures": [signature.to_dict()]}
 
 
-def checked(envelopes: Iterable[Any], known: dict[str, Key], source: str) -> list[Head]:
+def checked(envelopes: Iterable[Any], known: Mapping[str, Key], source: str) -> list[Head]:
     """The heads in signed documents, each signed by one of the ``known`` keys.
 
     Raises:
@@ -91,15 +91,20 @@ def checked(envelopes: Iterable[Any], known: dict[str, Key], source: str) -> lis
     return heads
 
 
-def _is_valid(signature: Signature, signed: dict[str, Any], known: dict[str, Key]) -> bool:
+def _is_valid(signature: Signature, signed: dict[str, Any], known: Mapping[str, Key]) -> bool:
     key = known.get(signature.keyid)
     try:
         if key is not None:
-            key.verify_signature(signature, encode_canonical(signed).encode())
+            key.verify_signature(signature, _bytes(signed))
             return True
     except (UnverifiedSignatureError, VerificationError):
         pass
     return False
+
+
+def _bytes(signed: dict[str, Any]) -> bytes:
+    """What is signed: the canonical JSON of TUF."""
+    return str(encode_canonical(signed)).encode("utf-8")
 
 
 def read_heads(path: Path) -> list[Any]:
@@ -112,9 +117,9 @@ def read_heads(path: Path) -> list[Any]:
         raise CoordinatorError("file.not_found", path=path)
     try:
         document = json.loads(path.read_bytes())
-        found = document["heads"] if "heads" in document else [document]
+        found = document.get("heads", [document])
         if not isinstance(found, list) or not found:
             raise ValueError
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise CoordinatorError("audit.bad_heads", path=path.name) from error
     return found
