@@ -12,7 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coordinator.access.passwords import COST, Cost, Hasher
+from coordinator.access.sessions import Sessions
 from coordinator.access.tokens import Tokens
+from coordinator.access.users import Users
 from coordinator.config import Config
 from coordinator.engine.local import LocalEngine
 from coordinator.errors import CoordinatorError
@@ -58,6 +61,8 @@ class Coordinator:
     parcels: Parcels
     engine: LocalEngine
     tokens: Tokens
+    users: Users
+    sessions: Sessions
     uploads: Uploads
     jobs: Queue
 
@@ -103,8 +108,8 @@ def model_importer() -> ImportModel | None:
 
 
 @asynccontextmanager
-async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
-    """Open an existing home.
+async def open_coordinator(root: Path, cost: Cost = COST) -> AsyncIterator[Coordinator]:
+    """Open an existing home; ``cost`` is what a password's hash takes.
 
     Raises:
         CoordinatorError: ``coordinator.not_initialised`` or ``coordinator.bad_config``.
@@ -112,6 +117,7 @@ async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
     home = Home(root)
     config = Config.load(home.config)
     database = Database.connect(config.database or f"sqlite+aiosqlite:///{home.database}")
+    hasher = Hasher(cost)
     try:
         await database.create()
         authority = Authority.load(home)
@@ -129,8 +135,11 @@ async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
             parcels=Parcels(database, authority),
             engine=LocalEngine(),
             tokens=Tokens(database, authority.fingerprint),
+            users=Users(database, hasher, config.name),
+            sessions=Sessions(database),
             uploads=Uploads(database, home, config.uploads),
             jobs=Queue(database),
         )
     finally:
+        hasher.close()
         await database.close()
