@@ -198,9 +198,9 @@ def make_app(services: Services) -> Starlette:
     ]  # fmt: skip
     document = openapi(rows, "MedMesh coordinator", version("medmesh"))
     app = Starlette(
-        routes=routes([*rows, *services.pages], services.gate),
+        routes=routes([*rows, *services.pages]),
         exception_handlers={HTTPException: http_refusal},
-        middleware=[Middleware(services.gate.limited)],
+        middleware=[Middleware(services.gate.guard)],
     )
     app.router.redirect_slashes = False  # a redirect would repeat whatever host name the sender gave
     app.state.operations, app.state.pages = rows, services.pages

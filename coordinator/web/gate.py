@@ -1,27 +1,29 @@
-"""Who stands at the door: every request that a row does not give to everybody passes here."""
+"""Who stands at the door: every request passes here before a row sees it."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Any
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from coordinator.access.forgery import SAFE, right_token, same_origin
+from coordinator.access.forgery import SAFE, same_origin
 from coordinator.access.rates import Buckets, sender
 from coordinator.access.sessions import Session
 from coordinator.config import WebLimits
 from coordinator.errors import CoordinatorError
-from coordinator.web.rows import COOKIE, Row, refusal, require
+from coordinator.web.rows import COOKIE, defect, refusal
 from protocols.access import Principal
+from protocols.errors import MedMeshError
 
 CheckToken = Callable[[str, str], Awaitable[Principal]]  # credential and the sender's address; raises ``token.…``
 FindSession = Callable[[str], Awaitable[Session | None]]
 
 
 class Gate:
-    """Recognises callers by token or session, and lets in whom a row serves.
+    """Recognises callers by token or session, turns forged requests away, and slows down who asks too much.
 
     Args:
         check_token: what API tokens are worth.
@@ -46,23 +48,39 @@ class Gate:
         self._clock = clock
         self._origins = origins
 
-    async def admit(self, row: Row, request: Request) -> Principal:
-        """Who asks; they may. ``request.state`` holds the ``principal``, and the ``csrf`` token for their forms.
+    def guard(self, app: ASGIApp) -> ASGIApp:
+        """The same application behind the gate.
 
-        Raises:
-            MedMeshError: ``access.…`` or ``token.…``.
+        Each request's ``state`` then holds the ``principal`` (None: nobody who is known), the ``csrf`` token for their
+        forms, and the ``refusal`` that a row which needs a principal gives where there is none.
         """
-        assert row.rights is not None
-        principal, csrf = await self._recognise(request)
-        if wait := self._principals.take(f"{principal.kind} {principal.name} {principal.token}", self._now_s()):
-            raise CoordinatorError("access.too_many", wait_s=int(wait) + 1)
-        require(row.rights, principal)
-        if principal.kind == "user" and request.method not in SAFE:
-            self.check_origin(request)
-            if not right_token(await row.csrf_sent(request), csrf):
-                raise CoordinatorError("access.csrf")
-        request.state.principal, request.state.csrf = principal, csrf
-        return principal
+
+        async def call(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                await app(scope, receive, send)
+                return
+            request = Request(scope)
+            if wait := self._addresses.take(sender(_address(request)), self._now_s()):
+                error = CoordinatorError("access.too_many", wait_s=int(wait) + 1)
+                await refusal(request, error)(scope, receive, send)
+                return
+            found = await self._found(request)
+            await app({**scope, "state": {**scope.get("state", {}), **found}}, receive, send)
+
+        return call
+
+    async def _found(self, request: Request) -> dict[str, Any]:
+        try:
+            principal, csrf = await self._recognise(request)
+            if wait := self._principals.take(f"{principal.kind} {principal.name} {principal.token}", self._now_s()):
+                raise CoordinatorError("access.too_many", wait_s=int(wait) + 1)
+            if principal.kind == "user" and request.method not in SAFE:
+                self.check_origin(request)
+        except MedMeshError as error:
+            return {"principal": None, "csrf": "", "refusal": error}
+        except Exception as error:
+            return {"principal": None, "csrf": "", "refusal": defect(request, "the gate", error)}
+        return {"principal": principal, "csrf": csrf, "refusal": None}
 
     def check_origin(self, request: Request) -> None:
         """Refuse what another site's page sent.
@@ -80,7 +98,7 @@ class Gate:
             scheme, _, credential = header.partition(" ")
             if scheme.lower() != "bearer" or not credential.strip():
                 raise CoordinatorError("token.missing")
-            return await self._check_token(credential, request.client.host if request.client else ""), ""
+            return await self._check_token(credential, _address(request)), ""
         if (secret := request.cookies.get(COOKIE)) is None:
             raise CoordinatorError("access.missing")
         session = await self._find_session(secret)
@@ -88,19 +106,9 @@ class Gate:
             raise CoordinatorError("access.session")
         return session.principal, session.csrf
 
-    def limited(self, app: ASGIApp) -> ASGIApp:
-        """The same application, which hears of each address only so often."""
-
-        async def call(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == "http":
-                client = scope.get("client")
-                if wait := self._addresses.take(sender(client[0] if client else ""), self._now_s()):
-                    error = CoordinatorError("access.too_many", wait_s=int(wait) + 1)
-                    await refusal(Request(scope), error)(scope, receive, send)
-                    return
-            await app(scope, receive, send)
-
-        return call
-
     def _now_s(self) -> float:
         return self._clock().timestamp()
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""

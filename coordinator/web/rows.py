@@ -7,19 +7,17 @@ import logging
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from coordinator.access.forgery import SAFE, right_token
 from coordinator.errors import CoordinatorError
 from protocols.access import Principal
 from protocols.errors import Language, MedMeshError
-
-if TYPE_CHECKING:
-    from coordinator.web.gate import Gate
 
 _log = logging.getLogger("medmesh.web")
 Public = Callable[[Request], Awaitable[Response]]
@@ -115,43 +113,59 @@ def http_refusal(request: Request, error: Exception) -> Response:
     return JSONResponse(document, error.status_code, error.headers)
 
 
-def routes(rows: Sequence[Row], gate: Gate) -> list[Route]:
+def routes(rows: Sequence[Row]) -> list[Route]:
     """Starlette's routes; all methods of one path are one route, so that 405 names them all."""
     by_path: dict[str, dict[str, Row]] = {}
     for row in rows:
         if by_path.setdefault(row.path, {}).setdefault(row.method, row) is not row:
             raise ValueError(f"{row.method} {row.path} stands twice")
-    return [Route(path, _endpoint(path, found, gate), methods=list(found)) for path, found in by_path.items()]
+    return [Route(path, _endpoint(path, found), methods=list(found)) for path, found in by_path.items()]
 
 
-def _endpoint(path: str, rows: dict[str, Row], gate: Gate) -> Public:
+def _endpoint(path: str, rows: dict[str, Row]) -> Public:
     async def endpoint(request: Request) -> Response:
         row = rows["GET" if request.method == "HEAD" else request.method]
         try:
-            answer = await _call(row, request, gate)
+            answer = await _call(row, request)
         except MedMeshError as error:
             answer = row.refused(request, error)
         except OSError as error:
             known = error.errno in (errno.ENOSPC, errno.EDQUOT)
             full = CoordinatorError("storage.full", path="the coordinator's data")
-            answer = row.refused(request, full if known else _defect(request, path, error))
+            answer = row.refused(request, full if known else defect(request, path, error))
         except HTTPException:
             raise
         except Exception as error:
-            answer = row.refused(request, _defect(request, path, error))
+            answer = row.refused(request, defect(request, path, error))
         return row.guarded(answer)
 
     return endpoint
 
 
-async def _call(row: Row, request: Request, gate: Gate) -> Response:
+async def _call(row: Row, request: Request) -> Response:
     if row.rights is None:
         return await cast(Public, row.handler)(request)
-    principal = await gate.admit(row, request)
-    return await cast(Allowed, row.handler)(request, principal)
+    return await cast(Allowed, row.handler)(request, await admit(row, request))
 
 
-def _defect(request: Request, path: str, error: Exception) -> MedMeshError:
+async def admit(row: Row, request: Request) -> Principal:
+    """Who asks, as the gate recognised them; the row serves them.
+
+    Raises:
+        MedMeshError: the gate's refusal, as ``require``, or ``access.csrf``.
+    """
+    principal: Principal | None = getattr(request.state, "principal", None)
+    if principal is None:
+        raise getattr(request.state, "refusal", None) or CoordinatorError("access.missing")
+    require(row.rights or frozenset(), principal)
+    # A browser adds cookies to what other sites' pages send; it never adds tokens.
+    forgeable = principal.kind == "user" and request.method not in SAFE
+    if forgeable and not right_token(await row.csrf_sent(request), request.state.csrf):
+        raise CoordinatorError("access.csrf")
+    return principal
+
+
+def defect(request: Request, path: str, error: Exception) -> MedMeshError:
     """A fault of ours. The log names the route and the place, never what the sender wrote."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     _log.error("%s %s: %s at %s:%s", request.method, path, type(error).__name__, frame.filename, frame.lineno)

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from coordinator.config import WebLimits
-from coordinator.web.gate import Gate
 from coordinator.web.operations import Answer, Operation, openapi
 from coordinator.web.rows import routes
 from protocols.access import Principal
 from tests.support.uploads import Office, office
-
-
-def nobody() -> Gate:
-    async def none(*_: str) -> Any:
-        raise AssertionError
-
-    return Gate(none, none, WebLimits(), lambda: datetime.now(UTC))
-
 
 PUBLIC = {
     ("GET", "/v1/status"),
@@ -128,7 +116,7 @@ async def test_a_defect_tells_the_log_where_and_never_what_was_sent(caplog: pyte
         raise RuntimeError(f"patient {request.query_params['q']}\nforged line")
 
     rows = [Operation("GET", "/v1/x", broken, "", [Answer(200, "")], public="test")]
-    app = Starlette(routes=routes(rows, nobody()))
+    app = Starlette(routes=routes(rows))
     with caplog.at_level(logging.DEBUG, "medmesh"):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://n") as client:
             answer = await client.get("/v1/x?q=Zhang")
