@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +13,8 @@ import click
 import typer
 from securesystemslib.signer import CryptoSigner, Key
 
+from coordinator.audit import record
+from coordinator.audit.actor import current
 from coordinator.bootstrap import Coordinator, open_coordinator, utc_now
 from coordinator.releases import keys
 from coordinator.store.blobs import write_atomically
@@ -120,16 +124,26 @@ async def rotate(
         raise click.BadParameter("key rotate takes online or root")
     async with open_coordinator(console.home) as coordinator:
         roots = _roots(coordinator, root_key)
+        async with recorded(coordinator, "key.rotate", role):
+            if role == "online":
+                _rotate_online(coordinator, roots)
+                files = [str(coordinator.home.keys / "online.pem")]
+            else:
+                files = _rotate_root(coordinator, roots)
         if role == "online":
-            _rotate_online(coordinator, roots)
             await coordinator.releases.announce(utc_now())
-            files = [str(coordinator.home.keys / "online.pem")]
-        else:
-            files = _rotate_root(coordinator, roots)
     console.answer(
         {"role": role, "files": files},
         lambda: console.line(f"{role}: new key(s) in {', '.join(files)}", f"{role}：新密钥位于 {', '.join(files)}"),
     )
+
+
+@asynccontextmanager
+async def recorded(coordinator: Coordinator, act: str, subject: str) -> AsyncIterator[None]:
+    """What the block signs is in the audit trail, or it does not happen: a block that fails leaves no record."""
+    async with coordinator.database.begin() as connection:
+        await record(connection, current.get(), act, subject, {}, utc_now())
+        yield
 
 
 def _rotate_online(coordinator: Coordinator, roots: list[CryptoSigner]) -> None:
@@ -157,15 +171,9 @@ def _rotate_root(coordinator: Coordinator, roots: list[CryptoSigner]) -> list[st
     return [str(p) for p in paths]
 
 
-def _names(coordinator: Coordinator) -> dict[str, str]:
-    """Approvers' names by key id; the keys themselves stand in signed metadata."""
-    path = coordinator.home.keys / "approvers.json"
-    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
-
-
 def approvers(coordinator: Coordinator) -> dict[str, Key]:
     """Approvers' keys by name."""
-    names = _names(coordinator)
+    names = keys.approver_names(coordinator.home)
     return {names.get(k, k[:16]): key for k, key in coordinator.releases.repository.approver_keys().items()}
 
 
