@@ -210,8 +210,7 @@ class Users:
         if wait := self._guesses.start(account, where, now.timestamp()):
             raise CoordinatorError("login.too_many", wait_s=int(wait) + 1)
         async with self._database.read() as connection:
-            query = select(users).where(users.c.folded == account, users.c.disabled.is_(False))
-            row = (await connection.execute(query)).first()
+            row = await _row(connection, account)
         try:
             right = await self._hasher.verify(row.password if row is not None else None, password)
         except CoordinatorError:
@@ -238,11 +237,18 @@ class Users:
 
 
 async def _find(connection: AsyncConnection, name: str) -> Any:
-    query = select(users).where(users.c.folded == folded(name), users.c.disabled.is_(False))
-    row = (await connection.execute(query)).first()
+    row = await _row(connection, folded(name))
     if row is None:
-        raise CoordinatorError("user.account_unknown", name=name[:MOST_NAME])
+        shown = name if name.isprintable() else ascii(name)
+        raise CoordinatorError("user.account_unknown", name=shown[:MOST_NAME])
     return row
+
+
+async def _row(connection: AsyncConnection, account: str) -> Any:
+    if not account.isprintable():  # nobody is called so, and not every database takes it
+        return None
+    query = select(users).where(users.c.folded == account, users.c.disabled.is_(False))
+    return (await connection.execute(query)).first()
 
 
 async def _by_link(connection: AsyncConnection, secret: str, now: datetime) -> Any:

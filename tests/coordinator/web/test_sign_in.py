@@ -83,7 +83,7 @@ async def test_wrong_unknown_removed_and_passwordless_look_alike(opened: Office)
     await opened.coordinator.users.remove("gone")
     await opened.coordinator.users.add("new", Role.VIEWER, opened.clock())
     pages = []
-    for name in ("vera", "nobody", "gone", "new"):
+    for name in ("vera", "nobody", "gone", "new", "ve\0ra", "\u202e"):
         async with browser(opened) as client:
             answer = await sign_in(client, name, "wrong wrong wrong")
             assert answer.status_code == 401 and COOKIE not in client.cookies
