@@ -66,11 +66,12 @@ class Gate:
                 await refusal(request, error)(scope, receive, send)
                 return
             found = await self._found(request)
+            scope["state"] = {**scope.get("state", {}), **found}
             principal = found["principal"]
             # What needs nobody to be known proves itself by a signature or an invite, and says who it is.
             actor = Actor("system", "public") if principal is None else Actor(principal.kind, principal.name)
             with acting(actor):
-                await app({**scope, "state": {**scope.get("state", {}), **found}}, receive, send)
+                await app(scope, receive, send)
 
         return call
 

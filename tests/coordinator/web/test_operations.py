@@ -60,7 +60,7 @@ async def test_the_document_holds_exactly_the_routes(opened: Office) -> None:
     served = {
         (m, r.path.replace(":path", ""))
         for r in opened.app.routes
-        if r.path.startswith("/v1/")  # type: ignore[attr-defined]
+        if r.path not in {page.path for page in opened.pages}  # type: ignore[attr-defined]
         for m in r.methods - {"HEAD"}  # type: ignore[attr-defined]
     }
     assert described == served and document["openapi"].startswith("3.1")
