@@ -53,6 +53,7 @@ _log = logging.getLogger("medmesh.server")
 _HEADER_TIMEOUT_S = 20
 _GRACE_S = 2
 _HOUR_S = 3600.0
+_BACKLOG = 100
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(_BACKLOG)  # whoever comes between ``ready`` and the server's first turn waits
     except OSError as error:
         listener.close()
         raise CoordinatorError("coordinator.port_in_use", host=host, port=port) from error
