@@ -70,7 +70,7 @@ async def serve(
 ) -> None:
     """Serve releases to nodes until stopped (Ctrl-C)."""
     from coordinator.web.logs import configure
-    from coordinator.web.server import Intake, Listening
+    from coordinator.web.server import Access, Intake, Listening
     from coordinator.web.server import serve as run_server
 
     if public_url is not None:
@@ -93,8 +93,8 @@ async def serve(
             coordinator.enrolment,
             coordinator.results,
             coordinator.parcels,
+            Access(coordinator.tokens, coordinator.users, coordinator.sessions, coordinator.config.web),
             Intake(
-                coordinator.tokens,
                 coordinator.uploads,
                 coordinator.jobs,
                 coordinator.database,

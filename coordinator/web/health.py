@@ -23,7 +23,7 @@ from coordinator.store.tables import confirmations, jobs, nodes, results
 from coordinator.web.observing import Meters
 from coordinator.web.operations import Answer, Operation
 from protocols import access
-from protocols.access import Grant
+from protocols.access import Principal
 from protocols.clock import Clock
 
 LEAST_FREE_BYTES: Final = 200 * 1024**2
@@ -110,7 +110,7 @@ def operations(health: Health) -> list[Operation]:
         await health.check()
         return JSONResponse({"ok": True})
 
-    async def metrics(_: Request, _grant: Grant) -> Response:
+    async def metrics(_: Request, _who: Principal) -> Response:
         return Response(await health.text(), media_type=CONTENT_TYPE_LATEST)
 
     is_well = {"type": "object", "required": ["ok"], "properties": {"ok": {"const": True}}}
@@ -121,6 +121,6 @@ def operations(health: Health) -> list[Operation]:
         ),
         Operation(
             "GET", "/metrics", metrics, "Counts for Prometheus",
-            [Answer(200, "Text format", "text/plain", {"type": "string"})], scopes=frozenset({access.VIEW}),
+            [Answer(200, "Text format", "text/plain", {"type": "string"})], rights=frozenset({access.VIEW}),
         ),
     ]  # fmt: skip

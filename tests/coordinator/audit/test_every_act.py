@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import typer.main
 
+from coordinator.access.roles import Role
+from coordinator.access.users import Known
 from coordinator.audit.acts import ACTS
 from coordinator.audit.log import Chosen as Acts
 from coordinator.bootstrap import Coordinator, initialise, open_coordinator
@@ -41,6 +43,8 @@ ROOT = Path(__file__).parents[3]
 # Transactions that are no act of anybody: what the program does by itself, or what goes with an act that is recorded elsewhere.
 WITHOUT_ACT = {
     "access/owners.py": "within the caller's transaction",
+    "access/sessions.py:_note": "when a session was last used",
+    "access/users.py:_renew": "the same password, kept at today's cost",
     "jobs/queue.py:claim": "the runner takes a job that was queued",
     "jobs/queue.py:renew": "progress",
     "jobs/queue.py:finish": "what the job did is recorded by what it calls",
@@ -73,7 +77,8 @@ COMMANDS = {
     "release approve": "release.approve", "release rollout": "release.rollout", "release pause": "release.pause",
     "release resume": "release.resume", "release rollback": "release.rollback", "release withdraw": "release.withdraw",
     "release show": "", "release mirror": "", "kb publish": "kb.publish", "key create": "", "key list": "",
-    "key rotate": "key.rotate", "user add": "approver.add", "user remove": "approver.remove", "user list": "",
+    "key rotate": "key.rotate", "user add": "user.add", "user remove": "user.remove", "user list": "",
+    "user role": "user.change", "user password": "user.change",
     "node invite": "node.invite", "node revoke": "node.revoke", "node list": "", "results list": "",
     "results export": "results.export", "token create": "token.create", "token list": "", "token revoke": "token.revoke",
     "job list": "", "job show": "", "job cancel": "job.cancel", "job train": "job.queue", "audit list": "",
@@ -115,7 +120,7 @@ def test_every_writing_transaction_records_or_says_why_not() -> None:
 
 def test_every_act_that_code_names_stands_in_the_table() -> None:
     form = re.compile(
-        r"(dataset|model|release|kb|key|approver|node|token|upload|job|federation|results|audit)\.[a-z.]+"
+        r"(dataset|model|release|kb|key|approver|node|token|user|session|upload|job|federation|results|audit)\.[a-z.]+"
     )
     told = set()
     for path in (ROOT / "coordinator").rglob("*.py"):
@@ -199,6 +204,14 @@ async def test_every_service_that_changes_something_leaves_one_record(
             ("kb.publish", lambda: c.releases.propose_knowledge(knowledge, NOW)),
             ("token.create", lambda: first("token", c.tokens.create("north", ["train"], timedelta(days=1), NOW))),
             ("token.revoke", lambda: c.tokens.revoke(made["token"]["id"])),
+            ("user.add", lambda: c.users.add("ada", Role.VIEWER, NOW)),
+            ("user.change", lambda: c.users.set_role("ada", Role.ADMIN)),
+            ("user.change", lambda: c.users.set_password("ada", "gentle otter counts rain")),
+            ("user.change", lambda: first("link", c.users.link("ada", NOW))),
+            ("user.change", lambda: c.users.choose(made["link"]["path"][10:], "quiet harbour lamp seven", NOW)),
+            ("session.start", lambda: first("session", c.sessions.open(Known(1, "ada", 4), NOW))),
+            ("session.end", lambda: c.sessions.end(made["session"], NOW)),
+            ("user.remove", lambda: c.users.remove("ada")),
             ("job.queue", lambda: first("job", c.jobs.add(Request("train", "x", "", frozenset(), {}), NOW))),
             ("upload.complete", queue),
             ("job.cancel", lambda: c.jobs.cancel(made["job"]["job"], None, NOW)),
