@@ -16,9 +16,11 @@ from coordinator.access.tokens import Tokens
 from coordinator.config import Config
 from coordinator.engine.local import LocalEngine
 from coordinator.errors import CoordinatorError
+from coordinator.federation.jobs import Jobs as Federations
 from coordinator.federation.lines import Lines
 from coordinator.federation.runner import FederationRunner
 from coordinator.home import Home
+from coordinator.intake.datasets import Datasets
 from coordinator.jobs.queue import Queue
 from coordinator.nodes import authority as nodes_authority
 from coordinator.nodes.authority import Authority
@@ -32,10 +34,13 @@ from coordinator.results.store import Results
 from coordinator.store.blobs import write_atomically
 from coordinator.store.database import Database
 from coordinator.uploads.store import Uploads
+from protocols.clock import Clock
 from protocols.trust import Rollout
 
 if TYPE_CHECKING:
     from coordinator.jobs.work import ImportModel
+    from coordinator.web.pages import Page
+    from disease_kb.store import KnowledgeBase
 
 
 def utc_now() -> datetime:
@@ -64,6 +69,30 @@ class Coordinator:
     def federation(self, lines: Lines) -> FederationRunner:
         """What works off federated runs over the nodes' lines."""
         return FederationRunner(lines, self.database, self.home, self.models, self.engine, utc_now)
+
+    def dashboard(self, knowledge: KnowledgeBase, url: str, clock: Clock = utc_now) -> list[Page]:
+        """The pages for people; ``url`` is where others reach us."""
+        from coordinator.web.pages import Desk, pages
+
+        return pages(
+            Desk(
+                home=self.home,
+                config=self.config,
+                database=self.database,
+                datasets=Datasets(self.database, self.home, self.engine, self.config.intake),
+                models=self.models,
+                releases=self.releases,
+                enrolment=self.enrolment,
+                tokens=self.tokens,
+                uploads=self.uploads,
+                jobs=self.jobs,
+                federations=Federations(self.database),
+                knowledge=knowledge,
+                url=url,
+                ca_sha256=self.authority.fingerprint,
+                clock=clock,
+            )
+        )
 
 
 async def initialise(root: Path, config: Config) -> None:

@@ -33,6 +33,8 @@ from coordinator.web.operations import (
     openapi,
     routes,
 )
+from coordinator.web.pages import table
+from coordinator.web.pages.table import Page
 from disease_kb.diagnosis import diagnosis_aid
 from disease_kb.store import KnowledgeBase
 from protocols.artifacts import is_sha256
@@ -64,6 +66,7 @@ class Services:
     clock: Callable[[], datetime]
     check_token: CheckToken
     more: Sequence[Operation] = ()  # rows of other parts
+    pages: Sequence[Page] = ()  # what people see with a browser
 
 
 def _file(folder: Path, name: str) -> Response:
@@ -196,7 +199,11 @@ def make_app(services: Services) -> Starlette:
         *services.more,
     ]  # fmt: skip
     document = openapi(rows, "MedMesh coordinator", version("medmesh"))
-    app = Starlette(routes=routes(rows, services.check_token), exception_handlers={HTTPException: http_refusal})
+    app = Starlette(
+        routes=[*routes(rows, services.check_token), *table.routes(services.pages, services.name)],
+        exception_handlers={HTTPException: http_refusal},
+    )
     app.router.redirect_slashes = False  # a redirect would repeat whatever host name the sender gave
     app.state.operations = rows
+    app.state.pages = list(services.pages)
     return app

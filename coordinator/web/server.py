@@ -38,8 +38,10 @@ from coordinator.uploads.store import Uploads
 from coordinator.web.app import Services, make_app
 from coordinator.web.lines import forgiving, ignore_broken
 from coordinator.web.operations import Operation
+from coordinator.web.pages.table import Page
 from coordinator.web.uploads import operations
 from disease_kb.seeding import open_or_build
+from disease_kb.store import KnowledgeBase
 from protocols.clock import Clock
 
 _log = logging.getLogger("medmesh.server")
@@ -105,6 +107,7 @@ async def serve(
     parcels: Parcels,
     intake: Intake,
     federation: Callable[[Lines], FederationRunner],
+    dashboard: Callable[[KnowledgeBase, str], list[Page]],
     listening: Listening,
     clock: Clock,
     ready: Callable[[dict[str, str]], None],
@@ -157,6 +160,7 @@ async def serve(
             clock=clock,
             check_token=lambda credential, address: intake.tokens.check(credential, address, clock()),
             more=intake.rows(clock),
+            pages=dashboard(knowledge, url),
         )
         ignore_broken(loop)
         app = forgiving(make_app(services))

@@ -112,6 +112,7 @@ async def office(home: Path, limits: UploadLimits = LIMITS) -> AsyncIterator[Off
             clock=clock,
             check_token=check,
             more=more,
+            pages=coordinator.dashboard(knowledge, "https://n", clock),
         )
         app = make_app(services)
         yield Office(coordinator, app, app.state.operations, clock)

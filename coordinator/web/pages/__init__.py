@@ -1,0 +1,16 @@
+"""The pages that ``serve`` shows to people: one module and one template each."""
+
+from __future__ import annotations
+
+from coordinator.web.pages import display, overview
+from coordinator.web.pages.desk import Desk
+from coordinator.web.pages.table import Page
+
+__all__ = ["Desk", "Page", "pages"]
+
+_MODULES = (overview,)
+
+
+def pages(desk: Desk) -> list[Page]:
+    """Every row of the table."""
+    return [*display.rows(), *(row for module in _MODULES for row in module.rows(desk))]

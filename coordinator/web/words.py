@@ -1,0 +1,100 @@
+"""States and kinds that the store keeps as words, as a reader sees them."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from coordinator.web.texts import Texts, mark
+
+
+class Reader(Protocol):
+    """Who looks at a page."""
+
+    def may(self, right: str) -> bool:
+        """Whether they may do this."""
+
+
+WORDS: Final = {
+    "proposed": mark("proposed"),
+    "approved": mark("approved"),
+    "released": mark("released"),
+    "paused": mark("paused"),
+    "rolled back": mark("rolled back"),
+    "withdrawn": mark("withdrawn"),
+    "queued": mark("queued"),
+    "running": mark("running"),
+    "stopping": mark("stopping"),
+    "stopped": mark("stopped"),
+    "done": mark("done"),
+    "failed": mark("failed"),
+    "cancelled": mark("cancelled"),
+    "import": mark("import of images"),
+    "model_import": mark("import of a model"),
+    "train": mark("training"),
+    "propose": mark("proposal"),
+    "disease": mark("disease"),
+    "normal": mark("normal finding"),
+    "other": mark("other"),
+    "image_quality": mark("image quality"),
+    "draft": mark("draft"),
+    "reviewed": mark("reviewed"),
+    "retired": mark("retired"),
+    "valid": mark("valid"),
+    "expired": mark("expired"),
+    "revoked": mark("revoked"),
+    "current": mark("in touch"),
+    "stale": mark("not heard of lately"),
+    "never": mark("never heard of"),
+    "verify": mark("checking the upload"),
+    "images": mark("checking images"),
+    "confirmed": mark("confirmed by a person"),
+    "quick": mark("quick"),
+    "standard": mark("standard"),
+    "full": mark("full"),
+    "emergency": mark("emergency"),
+    "urgent": mark("urgent"),
+    "soon": mark("soon"),
+    "routine": mark("routine"),
+    "none": mark("none"),
+}
+
+
+_TONES: Final = {
+    "good": {"released", "done", "valid", "reviewed", "current", "approved", "confirmed"},
+    "warn": {"proposed", "draft", "stale", "never", "expired", "cancelled", "stopped", "urgent"},
+    "bad": {"paused", "withdrawn", "failed", "revoked", "emergency"},
+    "busy": {"running", "stopping"},
+}
+
+# What a page says after something was done; the address carries the key alone.
+DONE: Final = {
+    "paused": mark("The release is paused: sites keep what they have."),
+    "resumed": mark("The release goes on."),
+    "rolled-back": mark("The release is rolled back: sites return to the one before."),
+    "withdrawn": mark("The release is withdrawn: sites stop using it."),
+    "rolled-out": mark("The release is offered."),
+    "mapped": mark("The label is mapped."),
+    "queued": mark("The job is queued."),
+    "cancelled": mark("The job will not go on."),
+    "revoked": mark("It is revoked."),
+    "reviewed": mark("The review is recorded."),
+    "stopping": mark("The run stops after its round."),
+    "started": mark("The run is queued."),
+}
+
+_MENU: Final = (("/", mark("Overview"), "view"),)
+
+
+def menu(view: Reader) -> list[tuple[str, str, str]]:
+    """The pages that a reader may open: address, title, right."""
+    return [row for row in _MENU if view.may(row[2])]
+
+
+def tone_of(kind: str) -> str:
+    """The colour of a state's badge; never the only sign of it."""
+    return next((tone for tone, kinds in _TONES.items() if kind in kinds), "")
+
+
+def word(texts: Texts, kind: str) -> str:
+    """A word of the store for the reader; one that is not known as it is."""
+    return texts.t(WORDS[kind]) if kind in WORDS else kind
