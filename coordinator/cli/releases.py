@@ -11,7 +11,7 @@ import typer
 
 from coordinator.bootstrap import Coordinator, open_coordinator, utc_now
 from coordinator.errors import CoordinatorError
-from coordinator.releases import keys
+from coordinator.releases import asking, keys
 from coordinator.store.blobs import FolderBlobs
 from disease_kb.seeding import open_or_build
 from protocols.console import Console, command
@@ -76,13 +76,17 @@ async def propose(
 
 async def approve(
     console: Console,
-    release: Name,
+    release: Annotated[str, typer.Argument(help="model, model@version, or the line that the release's page shows")],
     key: Annotated[Path | None, typer.Option(help="Your approver's key")] = None,
     at: Annotated[str | None, typer.Option(help="https://… of a coordinator on another machine")] = None,
     ca: Annotated[str | None, typer.Option(help="That coordinator's fingerprint (key list)")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
 ) -> None:
     """Approve a proposed release with your own key, here or on another machine's coordinator."""
+    digest = None
+    if release.strip().startswith(asking.PREFIX):
+        asked = asking.Asked.decode(release)
+        release, at, ca, digest = asked.release, at or asked.url, ca or asked.ca_sha256, asked.digest
     if at is None:
         async with open_coordinator(console.home) as coordinator:
             document = await coordinator.releases.approve(release, key, utc_now())
@@ -93,7 +97,7 @@ async def approve(
     from coordinator.releases import remote
 
     channel = remote.Channel(at, ca)
-    request = remote.fetch(channel, release)
+    request = remote.fetch(channel, release, digest)
     if not console.json and not yes:
         _describe(console, request.release, request.document, request.others)
         typer.confirm(console.t("Sign this release?", "签署此发布？"), abort=True)

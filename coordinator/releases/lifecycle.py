@@ -7,6 +7,7 @@ new rollout document, and a release becomes choosable only when its approvals re
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -153,6 +154,14 @@ class Releases:
             "draft": self._draft(row).to_dict(),
             "notes": row.notes,
         }
+
+    async def digest(self, name: str) -> str:
+        """SHA-256 of exactly what an approver signs now; another once any other release is published.
+
+        Raises:
+            CoordinatorError: ``release.unknown``.
+        """
+        return draft_digest(self._draft(await self._existing(name)))
 
     async def approve(self, name: str, key: Path | None, now: datetime) -> dict[str, Any]:
         """Sign a proposed release with a key on this machine; without ``key``, with the only one in the home.
@@ -401,6 +410,11 @@ def _require(manifest: ReleaseManifest, findings: list[gates.Gate]) -> None:
     for gate in findings:
         if not gate.ok:
             raise CoordinatorError("release.gate_failed", name=manifest.name, gate=gate.name, detail=gate.detail)
+
+
+def draft_digest(draft: Metadata[Targets]) -> str:
+    """SHA-256 of the bytes that a signature over a draft covers."""
+    return hashlib.sha256(CanonicalJSONSerializer().serialize(draft.signed)).hexdigest()
 
 
 def sign_draft(draft: Metadata[Targets], signer: CryptoSigner) -> Signature:

@@ -238,7 +238,7 @@ jobs = Table(
     metadata,
     Column("number", Integer, primary_key=True),  # the order in which they run
     Column("id", String(32), unique=True, nullable=False),
-    Column("kind", String(20), nullable=False),  # import | model_import | train
+    Column("kind", String(20), nullable=False),  # import | model_import | train | propose
     Column("subject", String(120), nullable=False),  # what it writes to; one job a subject at a time
     Column("owner", String(80), nullable=False),  # empty: the keeper
     Column("scopes", JSON, nullable=False),  # what the asker was allowed when it was queued

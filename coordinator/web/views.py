@@ -22,8 +22,8 @@ from coordinator.web.words import DONE, menu, tone_of, word
 from protocols.errors import Language, MedMeshError
 from protocols.notice import NOTICE
 
-LANGUAGE_COOKIE = "medmesh_language"
-THEME_COOKIE = "medmesh_theme"
+LANGUAGE_COOKIE = "lang"
+THEME_COOKIE = "theme"
 THEMES = ("light", "dark")
 POLICY = "; ".join(
     (
@@ -89,6 +89,11 @@ class View:
         """A parameter of the address, cut to a sensible length."""
         return self.request.query_params.get(name, default)[:most]
 
+    def linked(self, **changes: object) -> str:
+        """The address's parameters with some changed, for links to other pages and orders of a list."""
+        kept = {k: v for k, v in self.request.query_params.items() if k not in ("done", *changes)}
+        return urllib.parse.urlencode(kept | {k: str(v) for k, v in changes.items()})
+
     def page(self) -> int:
         """Which page of a list is asked for, from 1."""
         text = self.query("page", "1", 6)
@@ -96,25 +101,31 @@ class View:
 
     def render(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page."""
+        return Response(self.text(template, **values), status, media_type="text/html")
+
+    def text(self, template: str, **values: Any) -> str:
+        """A page, or a part of one, as text."""
         theme = self.request.cookies.get(THEME_COOKIE, "")
-        found = _environment().get_template(template)
-        html = found.render(
-            view=self,
-            t=self.texts.t,
-            word=lambda kind: word(self.texts, kind),
-            lang="zh-CN" if self.language == "zh" else "en",
-            language=self.language,
-            theme=theme if theme in THEMES else "",
-            asset=assets.url,
-            notice=NOTICE[self.language],
-            csrf=str(getattr(self.request.state, "csrf", "")),
-            path=self.request.url.path,
-            here=_here(self.request),
-            done=self.query("done", "", 40),
-            version=_version(),
-            **values,
+        return (
+            _environment()
+            .get_template(template)
+            .render(
+                view=self,
+                t=self.texts.t,
+                word=lambda kind: word(self.texts, kind),
+                lang="zh-CN" if self.language == "zh" else "en",
+                language=self.language,
+                theme=theme if theme in THEMES else "",
+                asset=assets.url,
+                notice=NOTICE[self.language],
+                csrf=str(getattr(self.request.state, "csrf", "")),
+                path=self.request.url.path,
+                here=_here(self.request),
+                done=self.query("done", "", 40),
+                version=_version(),
+                **values,
+            )
         )
-        return Response(html, status, media_type="text/html")
 
     def problem(self, error: MedMeshError) -> Response:
         """An error as a page."""

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from coordinator.web.pages import display, overview
+from coordinator.web.pages import (
+    datasets,
+    display,
+    federation,
+    jobs,
+    knowledge,
+    models,
+    overview,
+    releases,
+    sites,
+    tokens,
+    upload,
+)
 from coordinator.web.pages.desk import Desk
 from coordinator.web.pages.table import Page
 
 __all__ = ["Desk", "Page", "pages"]
 
-_MODULES = (overview,)
+_MODULES = (overview, sites, datasets, upload, jobs, models, releases, federation, knowledge, tokens)
 
 
 def pages(desk: Desk) -> list[Page]:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from coordinator.errors import CoordinatorError
-from coordinator.web.forms import read_form
+from coordinator.web.forms import check_csrf, check_origin, read_form
 from coordinator.web.views import HEADERS, View
 from protocols.errors import MedMeshError
 
@@ -33,7 +33,7 @@ class Page:
         handler: what answers.
         rights: any of them is enough; None: everybody may, for the reason that ``public`` states.
         public: why nobody needs to sign in.
-        streams: the handler reads the body itself, and checks whose form it is.
+        streams: the handler reads the body itself; the session's token comes as ``csrf`` in the address.
     """
 
     method: Literal["GET", "POST"]
@@ -86,7 +86,10 @@ async def _call(page: Page, request: Request, name: str) -> Response:
             raise CoordinatorError("web.sign_in")
         if not page.rights & view.principal.rights:
             raise CoordinatorError("web.forbidden", rights=" / ".join(sorted(page.rights)))
-    if page.method == "POST" and not page.streams:
+    if page.streams:
+        check_origin(request)
+        check_csrf(request, request.query_params.get("csrf", ""))
+    elif page.method == "POST":
         view = View(request, name, await read_form(request))
     return await page.handler(view)
 
