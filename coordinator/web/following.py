@@ -42,7 +42,7 @@ class Following:
             end = loop.time() + self._longest_s
             yield f"retry: {RETRY_MS}\n\n"
             while loop.time() < end:
-                found = await read()
+                found = await asyncio.shield(asyncio.ensure_future(read()))  # a page that leaves ends no query
                 if found != last:
                     last = found
                     yield event("state", show(found))

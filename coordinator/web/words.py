@@ -99,7 +99,17 @@ DONE: Final = {
     "started": mark("The run is queued."),
 }
 
-_MENU: Final = (("/", mark("Overview"), "view"),)
+_MENU: Final = (
+    ("/", mark("Overview"), "view"),
+    ("/sites", mark("Sites"), "view"),
+    ("/datasets", mark("Data sets"), "view"),
+    ("/jobs", mark("Jobs"), "view"),
+    ("/models", mark("Models"), "view"),
+    ("/releases", mark("Releases"), "view"),
+    ("/federation", mark("Federation"), "view"),
+    ("/knowledge", mark("Knowledge base"), "view"),
+    ("/tokens", mark("API tokens"), "token:manage"),
+)
 
 
 def menu(view: Reader) -> list[tuple[str, str, str]]:
