@@ -82,8 +82,9 @@ def rows(desk: Desk) -> list[Page]:
         pair = [await desk.models.manifest(n) for n in names]
         training = [(await desk.models.row(m.name)).training for m in pair]
         sides = [figures(m, t) for m, t in zip(pair, training, strict=True)]
+        curved = {m.name for m, t in zip(pair, training, strict=True) if t.get("out_of_fold")}
         lines = [(title, sides[0].get(title, "—"), sides[1].get(title, "—")) for title in {**sides[0], **sides[1]}]
-        return view.render("compare.html", names=[m.name for m in pair], lines=lines)
+        return view.render("compare.html", names=[m.name for m in pair], lines=lines, with_curves=curved)
 
     async def propose(view: View) -> Response:
         manifest = await desk.models.manifest(view.request.path_params["name"])

@@ -49,5 +49,7 @@ function send(form) {
   request.send(new FormData(form));
 }
 
+const here = document.querySelector(".side [aria-current]");
+if (here) here.parentElement.parentElement.parentElement.scrollLeft = here.offsetLeft - 40;
 prepare(document);
 document.addEventListener("htmx:afterSettle", (event) => prepare(event.target));
