@@ -12,7 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coordinator.access.passwords import COST, Cost, Hasher
+from coordinator.access.sessions import Sessions
 from coordinator.access.tokens import Tokens
+from coordinator.access.users import Users
 from coordinator.audit import record
 from coordinator.audit.actor import current
 from coordinator.audit.head import HeadFile
@@ -43,7 +46,7 @@ from protocols.trust import Rollout
 
 if TYPE_CHECKING:
     from coordinator.jobs.work import ImportModel
-    from coordinator.web.pages import Page
+    from coordinator.web.html import Page
     from disease_kb.store import KnowledgeBase
 
 
@@ -67,6 +70,8 @@ class Coordinator:
     parcels: Parcels
     engine: LocalEngine
     tokens: Tokens
+    users: Users
+    sessions: Sessions
     uploads: Uploads
     jobs: Queue
     trail: Trail
@@ -149,8 +154,8 @@ def model_importer() -> ImportModel | None:
 
 
 @asynccontextmanager
-async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
-    """Open an existing home.
+async def open_coordinator(root: Path, cost: Cost = COST) -> AsyncIterator[Coordinator]:
+    """Open an existing home; ``cost`` is what a password's hash takes.
 
     Raises:
         CoordinatorError: ``coordinator.not_initialised`` or ``coordinator.bad_config``.
@@ -158,6 +163,7 @@ async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
     home = Home(root)
     config = Config.load(home.config)
     database = _connect(home, config)
+    hasher = Hasher(cost)
     try:
         await database.create()
         authority = Authority.load(home)
@@ -175,9 +181,12 @@ async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
             parcels=Parcels(database, authority),
             engine=LocalEngine(),
             tokens=Tokens(database, authority.fingerprint),
+            users=Users(database, hasher, config.name),
+            sessions=Sessions(database),
             uploads=Uploads(database, home, config.uploads),
             jobs=Queue(database),
             trail=Trail(database),
         )
     finally:
+        hasher.close()
         await database.close()

@@ -31,6 +31,16 @@ class UploadLimits:
 
 
 @dataclass(frozen=True)
+class WebLimits:
+    """How many requests one sender may make; 0 a second: as many as they like. A site behind one address is one sender."""
+
+    address_per_s: int = 200
+    address_burst: int = 2000
+    principal_per_s: int = 100  # one token, or one person
+    principal_burst: int = 500
+
+
+@dataclass(frozen=True)
 class Config:
     """What ``init`` wrote and a person may edit."""
 
@@ -40,6 +50,7 @@ class Config:
     intake: Limits = field(default_factory=Limits)  # what an import of training images may ask for
     backbone: str = ""  # of queued trainings; empty: the one that ``train`` takes
     uploads: UploadLimits = field(default_factory=UploadLimits)
+    web: WebLimits = field(default_factory=WebLimits)
 
     def save(self, path: Path) -> None:
         """Write the file whole."""
@@ -55,9 +66,10 @@ class Config:
         try:
             settings = tomllib.loads(path.read_text("utf-8"))
             uploads = UploadLimits(**settings.pop("uploads", {}))
-            if any(type(value) is not int or value < 0 for value in asdict(uploads).values()):
+            web = WebLimits(**settings.pop("web", {}))
+            if any(type(value) is not int or value < 0 for value in (asdict(uploads) | asdict(web)).values()):
                 raise TypeError("limits are whole numbers")
-            return cls(**settings | {"intake": Limits(**settings.get("intake", {})), "uploads": uploads})
+            return cls(**settings | {"intake": Limits(**settings.get("intake", {})), "uploads": uploads, "web": web})
         except FileNotFoundError as error:
             raise CoordinatorError("coordinator.not_initialised", home=path.parent.parent) from error
         except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""``key …`` and ``user …``: who may sign, and how that changes."""
+"""``key …``: who may sign, and how that changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from securesystemslib.signer import CryptoSigner, Key
 from coordinator.audit import record
 from coordinator.audit.actor import current
 from coordinator.bootstrap import Coordinator, open_coordinator, utc_now
-from coordinator.errors import CoordinatorError
 from coordinator.releases import keys
 from coordinator.store.blobs import write_atomically
 from protocols.console import Console, command
@@ -33,11 +32,6 @@ def register(app: typer.Typer) -> None:
     command(group, "create")(create)
     command(group, "list")(list_keys)
     command(group, "rotate")(rotate)
-    users = typer.Typer(no_args_is_help=True, help="Approvers · 审批人")
-    app.add_typer(users, name="user")
-    command(users, "add")(add)
-    command(users, "remove")(remove)
-    command(users, "list")(list_users)
 
 
 def create(
@@ -177,14 +171,23 @@ def _rotate_root(coordinator: Coordinator, roots: list[CryptoSigner]) -> list[st
     return [str(p) for p in paths]
 
 
-def _approvers(coordinator: Coordinator) -> dict[str, Key]:
+def approvers(coordinator: Coordinator) -> dict[str, Key]:
+    """Approvers' keys by name."""
     names = keys.approver_names(coordinator.home)
     return {names.get(k, k[:16]): key for k, key in coordinator.releases.repository.approver_keys().items()}
 
 
-def _change(
+def change_approvers(
     coordinator: Coordinator, wanted: dict[str, Key], roots: list[Path] | None, signers: list[Path] | None
 ) -> dict[str, Any]:
+    """Let exactly these people approve.
+
+    Args:
+        coordinator: it.
+        wanted: keys by name.
+        roots: files of root keys; None: those that lie here.
+        signers: files of approvers who stay and sign the releases so far again; None: those that lie here.
+    """
     repository = coordinator.releases.repository
     local = signers if signers is not None else keys.approver_paths(coordinator.home)
     with repository.exclusive():
@@ -198,60 +201,3 @@ def _change(
     names = {key.keyid: name for name, key in wanted.items()}
     write_atomically(coordinator.home.keys / "approvers.json", json.dumps(names).encode())
     return {"approvers": sorted(wanted), "needed": repository.threshold()}
-
-
-async def add(
-    console: Console,
-    name: Annotated[str, typer.Argument(help="Name of the person")],
-    approver: Annotated[str, typer.Option(help="The line that key create printed on their machine")],
-    root_key: Keys = None,
-) -> None:
-    """Let a person approve releases."""
-    async with open_coordinator(console.home) as coordinator:
-        wanted = _approvers(coordinator)
-        key = keys.from_line(approver)
-        if name in wanted or key.keyid in {k.keyid for k in wanted.values()}:
-            raise CoordinatorError("user.exists", name=name)
-        async with _recorded(coordinator, "approver.add", name):
-            document = _change(coordinator, {**wanted, name: key}, root_key, None)
-    _answer(console, document)
-
-
-async def remove(
-    console: Console,
-    name: Annotated[str, typer.Argument(help="Name of the person")],
-    root_key: Keys = None,
-    key: Annotated[list[Path] | None, typer.Option(help="Key of an approver who stays; repeat for each")] = None,
-) -> None:
-    """Take a person's right to approve; those who stay sign the releases so far again where needed."""
-    async with open_coordinator(console.home) as coordinator:
-        wanted = _approvers(coordinator)
-        if name not in wanted:
-            raise CoordinatorError("user.unknown", name=name)
-        del wanted[name]
-        needed = coordinator.releases.repository.threshold()
-        if len(wanted) < needed:
-            raise CoordinatorError("user.needed", name=name, count=needed)
-        async with _recorded(coordinator, "approver.remove", name):
-            document = _change(coordinator, wanted, root_key, key)
-    _answer(console, document)
-
-
-async def list_users(console: Console) -> None:
-    """The approvers."""
-    async with open_coordinator(console.home) as coordinator:
-        document = {
-            "approvers": sorted(_approvers(coordinator)),
-            "needed": coordinator.releases.repository.threshold(),
-        }
-    _answer(console, document)
-
-
-def _answer(console: Console, document: dict[str, Any]) -> None:
-    listed = ", ".join(document["approvers"]) or "—"
-    console.answer(
-        document,
-        lambda: console.line(
-            f"Approvers: {listed}; {document['needed']} needed.", f"审批人：{listed}；需要 {document['needed']} 人。"
-        ),
-    )

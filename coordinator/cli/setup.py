@@ -66,7 +66,7 @@ async def serve(
     no_zeroconf: Annotated[bool, typer.Option("--no-zeroconf", help="Do not announce on the local network")] = False,
 ) -> None:
     """Serve releases to nodes until stopped (Ctrl-C)."""
-    from coordinator.web.server import Intake, Listening
+    from coordinator.web.server import Access, Intake, Listening
     from coordinator.web.server import serve as run_server
 
     if public_url is not None:
@@ -89,8 +89,8 @@ async def serve(
             coordinator.enrolment,
             coordinator.results,
             coordinator.parcels,
+            Access(coordinator.tokens, coordinator.users, coordinator.sessions, coordinator.config.web),
             Intake(
-                coordinator.tokens,
                 coordinator.uploads,
                 coordinator.jobs,
                 coordinator.database,

@@ -287,3 +287,36 @@ audit = Table(
     Column("previous", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
 )
+
+# People who sign in, and their sessions.
+users = Table(
+    "users",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(80), unique=True, nullable=False),
+    Column("folded", String(160), unique=True, nullable=False),  # by which they are found: case and width do not count
+    Column("role", String(20), nullable=False),
+    Column("password", String(200)),  # argon2id; none: nobody can sign in with it yet
+    Column("created", String(40), nullable=False),
+    Column("disabled", Boolean, nullable=False, default=False),
+    Column("epoch", Integer, nullable=False, default=0),  # sessions of an earlier one are over
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("secret_sha256", String(64), primary_key=True),
+    Column("user", ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("epoch", Integer, nullable=False),
+    Column("created", String(40), nullable=False),
+    Column("seen", String(40), nullable=False),
+)
+
+# Links with which a person chooses a password, once.
+password_links = Table(
+    "password_links",
+    metadata,
+    Column("user", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),  # a new one ends the one before
+    Column("secret_sha256", String(64), unique=True, nullable=False),
+    Column("expires", String(40), nullable=False),
+)

@@ -20,7 +20,7 @@ from coordinator.store.tables import upload_parts, uploads
 from coordinator.uploads import declaration
 from coordinator.uploads.declaration import MOST_PART_BYTES
 from coordinator.uploads.store import Uploads, data_path, no_room
-from protocols.access import Grant
+from protocols.access import Principal
 
 _BATCH_BYTES = 1024 * 1024
 
@@ -32,7 +32,7 @@ async def take(
     told: dict[str, Any],
     most_bytes: int,
     blocks: AsyncIterator[bytes],
-    grant: Grant,
+    grant: Principal,
     now: datetime,
 ) -> dict[str, Any]:
     """Keep a whole upload and queue its job; or keep nothing.
@@ -52,7 +52,7 @@ async def take(
     """
     reserved = {"size": most_bytes, "sha256": secrets.token_hex(32), "part_bytes": MOST_PART_BYTES}
     declared = declaration.read({**told, **reserved})
-    with store.streaming(grant.owner):
+    with store.streaming(grant.name):
         state, _ = await store.create(declared, grant, now)
         upload = str(state["upload"])
         try:

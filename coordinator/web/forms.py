@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import urllib.parse
 
 from starlette.requests import Request
@@ -59,11 +58,18 @@ class Form:
 
 
 async def read_form(request: Request) -> Form:
-    """Read a form and make sure that a page of ours sent it.
+    """The form that a request carries; read once.
 
     Raises:
-        CoordinatorError: ``api.…``, ``web.form`` or as ``check_sender``.
+        CoordinatorError: ``api.…`` or ``web.form``.
     """
+    known: Form | None = getattr(request.state, "fields", None)
+    if known is None:
+        known = request.state.fields = await _read(request)
+    return known
+
+
+async def _read(request: Request) -> Form:
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != _FORM:
         raise CoordinatorError("api.media_type", wanted=_FORM)
     body = await read_body(request, MAX_FORM_BYTES)
@@ -73,30 +79,4 @@ async def read_form(request: Request) -> Form:
         )
     except (UnicodeError, ValueError) as error:
         raise CoordinatorError("web.form") from error
-    check_origin(request)
-    check_csrf(request, request.headers.get("x-csrf-token") or (fields.get("csrf") or [""])[-1])
-    return Form({name: values for name, values in fields.items() if name != "csrf"})
-
-
-def check_origin(request: Request) -> None:
-    """Browsers say which site a form comes from; another site's is refused.
-
-    Raises:
-        CoordinatorError: ``web.origin``.
-    """
-    origin = request.headers.get("origin")
-    if origin is None:
-        return
-    if urllib.parse.urlsplit(origin).netloc != request.headers.get("host", ""):
-        raise CoordinatorError("web.origin")
-
-
-def check_csrf(request: Request, told: str) -> None:
-    """The session's own token must come with the form.
-
-    Raises:
-        CoordinatorError: ``web.csrf``.
-    """
-    expected = str(getattr(request.state, "csrf", ""))
-    if not expected or not hmac.compare_digest(expected.encode(), told.encode("utf-8", "replace")):
-        raise CoordinatorError("web.csrf")
+    return Form(fields)

@@ -16,8 +16,10 @@ from hypercorn.asyncio import serve as serve_http
 from hypercorn.config import Config as HttpConfig
 from zeroconf import Error as ZeroconfError
 
+from coordinator.access.sessions import Sessions
 from coordinator.access.tokens import Tokens
-from coordinator.config import UploadLimits
+from coordinator.access.users import Users
+from coordinator.config import UploadLimits, WebLimits
 from coordinator.errors import CoordinatorError
 from coordinator.federation.lines import Lines
 from coordinator.federation.runner import FederationRunner
@@ -36,9 +38,11 @@ from coordinator.store.blobs import FolderBlobs, write_atomically
 from coordinator.store.database import Database
 from coordinator.uploads.store import Uploads
 from coordinator.web.app import Services, make_app
+from coordinator.web.gate import Gate
+from coordinator.web.html import Page
 from coordinator.web.lines import forgiving, ignore_broken
 from coordinator.web.operations import Operation
-from coordinator.web.pages.table import Page
+from coordinator.web.sign_in import pages
 from coordinator.web.uploads import operations
 from disease_kb.seeding import open_or_build
 from disease_kb.store import KnowledgeBase
@@ -62,10 +66,33 @@ class Listening:
 
 
 @dataclass(frozen=True)
+class Access:
+    """Who may come in over HTTPS."""
+
+    tokens: Tokens
+    users: Users
+    sessions: Sessions
+    limits: WebLimits
+
+    def gate(self, clock: Clock, public_url: str | None) -> Gate:
+        """What stands before the rows."""
+        return Gate(
+            lambda credential, address: self.tokens.check(credential, address, clock()),
+            lambda secret: self.sessions.find(secret, clock()),
+            self.limits,
+            clock,
+            frozenset({origin(public_url)} if public_url else ()),
+        )
+
+    def pages(self, gate: Gate, clock: Clock) -> list[Page]:
+        """Where people sign in."""
+        return pages(self.users, self.sessions, gate, clock)
+
+
+@dataclass(frozen=True)
 class Intake:
     """What comes in over the network, and the jobs that it starts."""
 
-    tokens: Tokens
     uploads: Uploads
     jobs: Queue
     database: Database
@@ -93,6 +120,12 @@ def _host(url: str) -> str:
     return urllib.parse.urlsplit(url).hostname or "localhost"
 
 
+def origin(url: str) -> str:
+    """The origin that browsers tell for pages at this address."""
+    parts = urllib.parse.urlsplit(url.lower())
+    return f"{parts.scheme}://{parts.netloc.removesuffix(':443')}"
+
+
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
@@ -105,6 +138,7 @@ async def serve(
     enrolment: Enrolment,
     results: Results,
     parcels: Parcels,
+    access: Access,
     intake: Intake,
     federation: Callable[[Lines], FederationRunner],
     dashboard: Callable[[KnowledgeBase, str], list[Page]],
@@ -147,6 +181,7 @@ async def serve(
         node_port = server.sockets[0].getsockname()[1]
         url = (listening.public_url or f"https://{_bracketed(shown)}:{port}").rstrip("/")
         node_url = f"wss://{_bracketed(_host(url))}:{node_port}"
+        gate = access.gate(clock, listening.public_url)
         services = Services(
             name=name,
             node_url=node_url,
@@ -158,9 +193,9 @@ async def serve(
             parcels=parcels,
             store_reports=writer.store,
             clock=clock,
-            check_token=lambda credential, address: intake.tokens.check(credential, address, clock()),
+            gate=gate,
             more=intake.rows(clock),
-            pages=dashboard(knowledge, url),
+            pages=[*access.pages(gate, clock), *dashboard(knowledge, url)],
         )
         ignore_broken(loop)
         app = forgiving(make_app(services))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -16,9 +16,10 @@ from starlette.responses import RedirectResponse, Response
 
 from coordinator.web import assets
 from coordinator.web.forms import Form
-from coordinator.web.operations import language
+from coordinator.web.rows import language
 from coordinator.web.texts import texts
 from coordinator.web.words import DONE, menu, tone_of, word
+from protocols.access import Principal
 from protocols.errors import Language, MedMeshError
 from protocols.notice import NOTICE
 
@@ -37,28 +38,6 @@ POLICY = "; ".join(
         "base-uri 'none'",
     )
 )
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-
-
-class Principal(Protocol):
-    """Who asks."""
-
-    @property
-    def name(self) -> str:
-        """Shown on every page."""
-
-    @property
-    def rights(self) -> frozenset[str]:
-        """What they may."""
-
-    def may(self, right: str) -> bool:
-        """Whether they may do this."""
 
 
 class View:
@@ -68,13 +47,14 @@ class View:
         self.request = request
         self.coordinator = name
         self.form = form or Form({})
-        self.language: Language = chosen_language(request)
+        self.language: Language = language(request)
         self.texts = texts(self.language)
 
     @property
     def principal(self) -> Principal | None:
         """Who asks; None: nobody who is known."""
-        return cast("Principal | None", getattr(self.request.state, "principal", None))
+        found: Principal | None = getattr(self.request.state, "principal", None)
+        return found
 
     @property
     def name(self) -> str:
@@ -140,18 +120,6 @@ class View:
     def to(self, path: str, **query: str) -> Response:
         """Go to another page of ours after something was done."""
         return RedirectResponse(path + (f"?{urllib.parse.urlencode(query)}" if query else ""), 303)
-
-
-def chosen_language(request: Request) -> Language:
-    """What the reader chose, else what the browser prefers."""
-    chosen = request.cookies.get(LANGUAGE_COOKIE)
-    return cast(Language, chosen) if chosen in ("zh", "en") else language(request)
-
-
-def own_path(text: str) -> str:
-    """A path of ours that somebody asks to be led to; the first page where it leads elsewhere."""
-    plain = text.startswith("/") and not text.startswith("//") and "\\" not in text and text.isprintable()
-    return text if plain else "/"
 
 
 def when(time: str | datetime | None) -> str:

@@ -22,20 +22,25 @@ from hypercorn.config import Config as HttpConfig
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from coordinator.access.passwords import Cost
 from coordinator.bootstrap import Coordinator, initialise, open_coordinator
-from coordinator.config import Config, UploadLimits
+from coordinator.config import Config, UploadLimits, WebLimits
 from coordinator.store.blobs import FolderBlobs
 from coordinator.uploads.store import Uploads
 from coordinator.web.app import Services, make_app
+from coordinator.web.html import Page
 from coordinator.web.lines import forgiving, ignore_broken
 from coordinator.web.operations import Operation
+from coordinator.web.server import Access
 from coordinator.web.uploads import operations
 from disease_kb.seeding import open_or_build
-from protocols.access import SCOPES, Grant
+from protocols.access import RIGHTS, Principal
 
 Result = TypeVar("Result")
 PART = 64 * 1024
 LIMITS = UploadLimits(spare_bytes=0)
+UNLIMITED = WebLimits(address_per_s=0, principal_per_s=0)  # the clock stands still
+CHEAP = Cost(passes=1, memory_kib=8, lanes=1)
 
 
 @dataclass
@@ -58,6 +63,7 @@ class Office:
     coordinator: Coordinator
     app: Starlette
     rows: list[Operation]
+    pages: list[Page]
     clock: Clock
 
     async def token(self, *scopes: str, owner: str = "north") -> str:
@@ -85,21 +91,20 @@ async def _template() -> Path:
 
 
 @asynccontextmanager
-async def office(home: Path, limits: UploadLimits = LIMITS) -> AsyncIterator[Office]:
+async def office(home: Path, limits: UploadLimits = LIMITS, web: WebLimits = UNLIMITED) -> AsyncIterator[Office]:
     """Make or open a coordinator; its clock stands still."""
     clock = Clock()
     if not (home / "coordinator").exists():
         shutil.copytree(await _template(), home, dirs_exist_ok=True)
-    async with open_coordinator(home) as opened, await open_or_build(home) as knowledge:
+    async with open_coordinator(home, CHEAP) as opened, await open_or_build(home) as knowledge:
         coordinator = replace(opened, uploads=Uploads(opened.database, opened.home, limits))
         more = operations(coordinator.uploads, coordinator.jobs, coordinator.database, limits.owner_jobs, clock)
-
-        async def check(credential: str, address: str) -> Grant:
-            return await coordinator.tokens.check(credential, address, clock())
 
         async def store(node: str, reports: object) -> None:
             raise AssertionError("no node speaks here")
 
+        access = Access(coordinator.tokens, coordinator.users, coordinator.sessions, web)
+        gate = access.gate(clock, None)
         services = Services(
             name="Test",
             node_url="wss://n",
@@ -111,12 +116,12 @@ async def office(home: Path, limits: UploadLimits = LIMITS) -> AsyncIterator[Off
             parcels=coordinator.parcels,
             store_reports=store,
             clock=clock,
-            check_token=check,
+            gate=gate,
             more=more,
-            pages=coordinator.dashboard(knowledge, "https://n", clock),
+            pages=[*access.pages(gate, clock), *coordinator.dashboard(knowledge, "https://n", clock)],
         )
         app = make_app(services)
-        yield Office(coordinator, app, app.state.operations, clock)
+        yield Office(coordinator, app, app.state.operations, app.state.pages, clock)
 
 
 def declaration(data: bytes, **dataset: Any) -> dict[str, Any]:
@@ -129,8 +134,8 @@ def declaration(data: bytes, **dataset: Any) -> dict[str, Any]:
     }
 
 
-def grant(owner: str = "north", scopes: Iterable[str] = SCOPES) -> Grant:
-    return Grant("token", owner, frozenset(scopes))
+def grant(owner: str = "north", rights: Iterable[str] = RIGHTS) -> Principal:
+    return Principal(owner, "token", frozenset(rights), "token")
 
 
 def digest(part: bytes) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coordinator.web import html
 from coordinator.web.pages import (
     datasets,
     display,
@@ -16,13 +17,14 @@ from coordinator.web.pages import (
     upload,
 )
 from coordinator.web.pages.desk import Desk
-from coordinator.web.pages.table import Page
+from coordinator.web.pages.table import Page, shown
 
 __all__ = ["Desk", "Page", "pages"]
 
 _MODULES = (overview, sites, datasets, upload, jobs, models, releases, federation, knowledge, tokens)
 
 
-def pages(desk: Desk) -> list[Page]:
+def pages(desk: Desk) -> list[html.Page]:
     """Every row of the table."""
-    return [*display.rows(), *(row for module in _MODULES for row in module.rows(desk))]
+    rows = [*display.rows(), *(row for module in _MODULES for row in module.rows(desk))]
+    return shown(rows, desk.config.name)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from coordinator.access.forgery import own_path
 from coordinator.errors import CoordinatorError
 from coordinator.web import assets
 from coordinator.web.pages.table import Page
-from coordinator.web.views import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, View, own_path
+from coordinator.web.views import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, View
 
 _YEAR_S = 365 * 24 * 3600
 
@@ -42,7 +43,7 @@ async def _theme(view: View) -> Response:
 def _remember(view: View, cookie: str, value: str, known: tuple[str, ...]) -> Response:
     if value not in known:
         raise CoordinatorError("api.not_found")
-    answer = view.to(own_path(view.query("to", "/", 2000)))
+    answer = view.to(own_path(view.query("to", "/", 2000), "/"))
     secure = view.request.url.scheme == "https"
     answer.set_cookie(cookie, value, _YEAR_S, path="/", secure=secure, httponly=True, samesite="lax")
     return answer

@@ -1,25 +1,20 @@
-"""The pages' one table: each row is an address, whom it serves and what answers. Deny by default."""
+"""What a page's row says; rights, forms and refusals are judged as for every row of the API."""
 
 from __future__ import annotations
 
-import errno
-import logging
-import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from coordinator.errors import CoordinatorError
-from coordinator.web.forms import check_csrf, check_origin, read_form
-from coordinator.web.views import HEADERS, View
+from coordinator.web import html
+from coordinator.web.forms import read_form
+from coordinator.web.views import POLICY, View
+from protocols.access import Principal
 from protocols.errors import MedMeshError
 
-_log = logging.getLogger("medmesh.web")
 Handler = Callable[[View], Awaitable[Response]]
 
 
@@ -33,7 +28,7 @@ class Page:
         handler: what answers.
         rights: any of them is enough; None: everybody may, for the reason that ``public`` states.
         public: why nobody needs to sign in.
-        streams: the handler reads the body itself; the session's token comes as ``csrf`` in the address.
+        streams: the handler reads the body itself; the token against forgery comes as ``csrf`` in the address.
     """
 
     method: Literal["GET", "POST"]
@@ -43,63 +38,55 @@ class Page:
     public: str = ""
     streams: bool = False
 
-    def __post_init__(self) -> None:
-        """A row must say whom it serves."""
-        if (self.rights is None) == (not self.public) or self.rights == frozenset():
-            raise ValueError(f"{self.method} {self.path} needs rights, or a reason to be public")
+
+@dataclass(frozen=True)
+class Shown(html.Page):
+    """A page as a row."""
+
+    coordinator: str = field(kw_only=True)  # name, which every page shows
+    streams: bool = field(default=False, kw_only=True)
+
+    async def csrf_sent(self, request: Request) -> str:
+        """A header from htmx, the hidden field of a form, or the address where the body is read later."""
+        if header := request.headers.get("x-csrf-token", ""):
+            return header
+        if self.streams:
+            return request.query_params.get("csrf", "")
+        return (await read_form(request)).text("csrf")
+
+    def refused(self, request: Request, error: MedMeshError) -> Response:
+        """A page that says what to do; who is not signed in is led to where one does."""
+        if error.code in ("access.missing", "access.session"):
+            return super().refused(request, error)
+        return View(request, self.coordinator).problem(error)
+
+    def guarded(self, answer: Response) -> Response:
+        """Nothing inline, nothing from elsewhere."""
+        guarded = super().guarded(answer)
+        guarded.headers["Content-Security-Policy"] = POLICY
+        return guarded
 
 
-def routes(pages: Sequence[Page], name: str) -> list[Route]:
-    """Starlette's routes; ``name`` is the coordinator's, which every page shows."""
-    by_path: dict[str, dict[str, Page]] = {}
-    for page in pages:
-        if by_path.setdefault(page.path, {}).setdefault(page.method, page) is not page:
-            raise ValueError(f"{page.method} {page.path} stands twice")
-    return [Route(path, _endpoint(rows, name), methods=list(rows)) for path, rows in by_path.items()]
+def shown(pages: Sequence[Page], name: str) -> list[html.Page]:
+    """The rows of pages; ``name`` is the coordinator's."""
+    return [_row(page, name) for page in pages]
 
 
-def _endpoint(rows: dict[str, Page], name: str) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        page = rows["GET" if request.method == "HEAD" else request.method]
-        try:
-            answer = await _call(page, request, name)
-        except MedMeshError as error:
-            answer = View(request, name).problem(error)
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            answer = _full(request, name) if full else _defect(request, page, name, error)
-        except HTTPException:
-            raise
-        except Exception as error:
-            answer = _defect(request, page, name, error)
-        for header, value in HEADERS.items():
-            answer.headers.setdefault(header, value)
-        return answer
+def _row(page: Page, name: str) -> Shown:
+    async def answer(request: Request) -> Response:
+        form = await read_form(request) if page.method == "POST" and not page.streams else None
+        return await page.handler(View(request, name, form))
 
-    return endpoint
+    async def allowed(request: Request, _: Principal) -> Response:
+        return await answer(request)
 
-
-async def _call(page: Page, request: Request, name: str) -> Response:
-    view = View(request, name)
-    if page.rights is not None:
-        if view.principal is None:
-            raise CoordinatorError("web.sign_in")
-        if not page.rights & view.principal.rights:
-            raise CoordinatorError("web.forbidden", rights=" / ".join(sorted(page.rights)))
-    if page.streams:
-        check_origin(request)
-        check_csrf(request, request.query_params.get("csrf", ""))
-    elif page.method == "POST":
-        view = View(request, name, await read_form(request))
-    return await page.handler(view)
-
-
-def _full(request: Request, name: str) -> Response:
-    return View(request, name).problem(CoordinatorError("storage.full", path="the coordinator's data"))
-
-
-def _defect(request: Request, page: Page, name: str, error: Exception) -> Response:
-    """A fault of ours. The log names the route and the place, never what the sender wrote."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    _log.error("%s %s: %s at %s:%s", page.method, page.path, type(error).__name__, frame.filename, frame.lineno)
-    return View(request, name).problem(CoordinatorError("defect", fault=type(error).__name__))
+    return Shown(
+        page.method,
+        page.path,
+        answer if page.rights is None else allowed,
+        "A page for people",
+        rights=page.rights,
+        public=page.public,
+        coordinator=name,
+        streams=page.streams,
+    )

@@ -10,7 +10,7 @@ from coordinator.errors import CoordinatorError
 from coordinator.web.pages.desk import Desk
 from coordinator.web.pages.table import Page
 from coordinator.web.views import View, pages_of
-from protocols.access import SCOPES
+from protocols.access import RIGHTS
 
 EACH = 50
 
@@ -22,9 +22,9 @@ def rows(desk: Desk) -> list[Page]:
         return await _listed(desk, view)
 
     async def make(view: View) -> Response:
-        scopes = [s for s in view.form.all("scope") if s in SCOPES and view.may(s)]
+        scopes = [s for s in view.form.all("scope") if s in RIGHTS and view.may(s)]
         if not scopes:
-            raise CoordinatorError("web.field", field="scope", limit=len(SCOPES))
+            raise CoordinatorError("web.field", field="scope", limit=len(RIGHTS))
         life = timedelta(days=view.form.number("days", 1, 400))
         made = await desk.tokens.create(view.form.text("owner", 80) or None, scopes, life, desk.clock())
         return await _listed(desk, view, made["token"])
@@ -44,5 +44,5 @@ def rows(desk: Desk) -> list[Page]:
 async def _listed(desk: Desk, view: View, made: str | None = None) -> Response:
     found = list(reversed(await desk.tokens.list(desk.clock())))
     shown, page, count = pages_of(found, view.page(), EACH)
-    scopes = [s for s in SCOPES if view.may(s)]
+    scopes = [s for s in RIGHTS if view.may(s)]
     return view.render("tokens.html", tokens=shown, page=page, count=count, scopes=scopes, made=made)

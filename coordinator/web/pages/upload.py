@@ -14,7 +14,7 @@ from coordinator.web.multipart import FileForm
 from coordinator.web.pages.desk import Desk
 from coordinator.web.pages.table import Page
 from coordinator.web.views import View, quoted
-from protocols.access import TRAIN, Grant
+from protocols.access import TRAIN
 from protocols.imaging import MIN_EDGE_PX
 
 _AROUND_BYTES = 64 * 1024 + declaration.MOST_GROUPS_BYTES  # of the form, beside the file
@@ -41,9 +41,8 @@ def rows(desk: Desk) -> list[Page]:
             raise CoordinatorError("web.no_file")
         told = _told(sent)
         if told["train"] and not view.may(TRAIN):
-            raise CoordinatorError("web.forbidden", rights=TRAIN)
+            raise CoordinatorError("access.denied", rights=TRAIN)
         assert view.principal is not None
-        grant = Grant("session", view.principal.name, view.principal.rights)
         made = await whole.take(
             desk.uploads,
             desk.database,
@@ -51,7 +50,7 @@ def rows(desk: Desk) -> list[Page]:
             {"kind": "dataset", "dataset": told},
             min(int(length), limits.largest_bytes),
             sent.blocks(),
-            grant,
+            view.principal,
             desk.clock(),
         )
         where = quoted("jobs", str(made["job"]))

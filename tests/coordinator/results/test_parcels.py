@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, hpke, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import select, update
 
+from coordinator.config import WebLimits
 from coordinator.home import Home
 from coordinator.nodes import authority as authorities
 from coordinator.nodes.authority import Authority
@@ -21,7 +22,8 @@ from coordinator.results.store import Chosen, Results
 from coordinator.store.database import Database
 from coordinator.store.tables import heartbeats, nodes
 from coordinator.web.app import Services, make_app
-from protocols.access import Grant
+from coordinator.web.gate import Gate
+from protocols.access import Principal
 from protocols.errors import MedMeshError
 from protocols.parcels import (
     FORMAT,
@@ -197,8 +199,12 @@ async def test_a_coordinator_that_cannot_store_acknowledges_nothing(office: Offi
         await office.parcels.take(office.sealed(office.parcel(report(1))), full, NOW)
 
 
-async def no_tokens(_: str, __: str) -> Grant:
+async def no_tokens(_: str, __: str) -> Principal:
     raise AssertionError("nodes need no token")
+
+
+async def no_sessions(_: str) -> None:
+    raise AssertionError("nodes do not sign in")
 
 
 async def test_over_http_a_body_is_bounded(office: Office) -> None:
@@ -210,7 +216,7 @@ async def test_over_http_a_body_is_bounded(office: Office) -> None:
         office.parcels,
         office.store,
         lambda: NOW,
-        no_tokens,  # type: ignore[arg-type]
+        Gate(no_tokens, no_sessions, WebLimits(), lambda: NOW),  # type: ignore[arg-type]
     )
     data = office.sealed(office.parcel(report(1)))
     transport = httpx.ASGITransport(make_app(services))
