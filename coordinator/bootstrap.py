@@ -94,6 +94,8 @@ class Coordinator:
                 releases=self.releases,
                 enrolment=self.enrolment,
                 tokens=self.tokens,
+                users=self.users,
+                trail=self.trail,
                 uploads=self.uploads,
                 jobs=self.jobs,
                 federations=Federations(self.database),

@@ -65,6 +65,24 @@ WORDS: Final = {
     "best_site": mark("At least as good as the best site alone"),
     "self_test": mark("Golden pictures give the recorded scores"),
     "converted_twice": mark("Converting twice gives the same bytes"),
+    "viewer": mark("viewer"),
+    "uploader": mark("uploader"),
+    "release_manager": mark("release manager"),
+    "admin": mark("administrator"),
+    "active": mark("active"),
+    "no_password": mark("has no password yet"),
+    "removed": mark("removed"),
+    "local": mark("at the machine"),
+    "user": mark("person"),
+    "token": mark("API token"),
+    "node": mark("node"),
+    "system": mark("the program"),
+    "edited": mark("edited"),
+    "missing": mark("missing"),
+    "unchained": mark("does not follow from the row before"),
+    "truncated": mark("cut off"),
+    "rewritten": mark("not what a signed head says"),
+    "no_head": mark("there is no signed head"),
     "quick": mark("quick"),
     "standard": mark("standard"),
     "full": mark("full"),
@@ -77,8 +95,8 @@ WORDS: Final = {
 
 
 _TONES: Final = {
-    "good": {"released", "done", "valid", "reviewed", "current", "approved", "confirmed"},
-    "warn": {"proposed", "draft", "stale", "never", "expired", "cancelled", "stopped", "urgent"},
+    "good": {"released", "done", "valid", "active", "reviewed", "current", "approved", "confirmed"},
+    "warn": {"proposed", "draft", "no_password", "stale", "never", "expired", "cancelled", "stopped", "urgent"},
     "bad": {"paused", "withdrawn", "failed", "revoked", "emergency"},
     "busy": {"running", "stopping"},
 }
@@ -97,6 +115,8 @@ DONE: Final = {
     "reviewed": mark("The review is recorded."),
     "stopping": mark("The run stops after its round."),
     "started": mark("The run is queued."),
+    "role": mark("The role is changed; the person is signed out everywhere."),
+    "removed": mark("The person is let in no more."),
 }
 
 _MENU: Final = (
@@ -108,7 +128,9 @@ _MENU: Final = (
     ("/releases", mark("Releases"), "view"),
     ("/federation", mark("Federation"), "view"),
     ("/knowledge", mark("Knowledge base"), "view"),
+    ("/users", mark("Users"), "user:manage"),
     ("/tokens", mark("API tokens"), "token:manage"),
+    ("/audit", mark("Audit trail"), "audit:read"),
 )
 
 

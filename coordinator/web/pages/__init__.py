@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from coordinator.web import html
 from coordinator.web.pages import (
+    audit,
     datasets,
     display,
     federation,
@@ -14,6 +15,7 @@ from coordinator.web.pages import (
     releases,
     sites,
     tokens,
+    users,
     upload,
 )
 from coordinator.web.pages.desk import Desk
@@ -21,7 +23,7 @@ from coordinator.web.pages.table import Page, shown
 
 __all__ = ["Desk", "Page", "pages"]
 
-_MODULES = (overview, sites, datasets, upload, jobs, models, releases, federation, knowledge, tokens)
+_MODULES = (overview, sites, datasets, upload, jobs, models, releases, federation, knowledge, users, tokens, audit)
 
 
 def pages(desk: Desk) -> list[html.Page]:

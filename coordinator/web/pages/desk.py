@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coordinator.access.tokens import Tokens
+from coordinator.access.users import Users
+from coordinator.audit.log import Trail
 from coordinator.config import Config
 from coordinator.federation.jobs import Jobs as Federations
 from coordinator.home import Home
@@ -31,6 +33,8 @@ class Desk:
     releases: Releases
     enrolment: Enrolment
     tokens: Tokens
+    users: Users
+    trail: Trail
     uploads: Uploads
     jobs: Queue
     federations: Federations
