@@ -29,6 +29,7 @@ SCRIPTS = (
     "federation",
     "federation_privacy",
     "crop",
+    "dashboard",
     "install_size",
 )
 

@@ -30,9 +30,9 @@ class Browser:
         assert answer.status_code == status, (path, answer.status_code, text_of(answer.text)[:600])
         return answer
 
-    async def post(self, path: str, status: int = 303, **fields: str) -> httpx.Response:
-        answer = await self.client.post(path, data=fields)
-        assert answer.status_code == status, (path, answer.status_code, text_of(answer.text)[:600])
+    async def post(self, path: str, expected: int = 303, /, **fields: str) -> httpx.Response:
+        answer = await self.client.post(path, data={"csrf": self.client.headers["X-CSRF-Token"], **fields})
+        assert answer.status_code == expected, (path, answer.status_code, text_of(answer.text)[:600])
         return answer
 
 

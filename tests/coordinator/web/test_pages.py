@@ -47,7 +47,7 @@ class Strict(HTMLParser):
             if not found.get("src", "").startswith("/static/"):
                 self.wrong.append(f"<{tag}>")
         for name, value in found.items():
-            if name.startswith("on") or name == "style" or name.startswith("hx-on"):
+            if name.startswith(("on", "hx-on")) or name == "style":
                 self.wrong.append(f"{tag} {name}")
             if name in ("href", "src", "action") and not re.match(r"(/(?!/)|\?|#|data:image/)", value):
                 self.wrong.append(f"{tag} {name}={value}")
