@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from coordinator.access.forgery import csrf_token
 from coordinator.access.roles import RIGHTS, Role
 from coordinator.access.users import Known
+from coordinator.audit import Actor, record
 from coordinator.errors import CoordinatorError
 from coordinator.store.database import Database
 from coordinator.store.tables import sessions, users
@@ -60,6 +61,7 @@ class Sessions:
                     secret_sha256=_sha256(secret), user=person.id, epoch=person.epoch, created=moment, seen=moment
                 )
             )
+            await record(connection, Actor("user", person.name), "session.start", person.name, {}, now)
         return secret
 
     async def find(self, secret: str, now: datetime) -> Session | None:
@@ -75,10 +77,13 @@ class Sessions:
             await self._note(row.secret_sha256, now)
         return Session(Principal(row.name, "user", RIGHTS[Role(row.role)]), csrf_token(secret))
 
-    async def end(self, secret: str) -> None:
+    async def end(self, secret: str, now: datetime) -> None:
         """End one; what is not there is ended already."""
         async with self._database.begin() as connection:
-            await connection.execute(delete(sessions).where(sessions.c.secret_sha256 == _sha256(secret)))
+            row = await _row(connection, secret)
+            if row is not None:
+                await connection.execute(delete(sessions).where(sessions.c.secret_sha256 == row.secret_sha256))
+                await record(connection, Actor("user", row.name), "session.end", row.name, {}, now)
 
     async def _note(self, secret_sha256: str, now: datetime) -> None:
         with contextlib.suppress(CoordinatorError):  # a full or busy disk: the page is shown all the same

@@ -17,6 +17,8 @@ from coordinator.access import passwords
 from coordinator.access.passwords import Hasher
 from coordinator.access.rates import sender
 from coordinator.access.roles import RIGHTS, Role, check_gift
+from coordinator.audit import Actor, record
+from coordinator.audit.actor import current, moment
 from coordinator.errors import CoordinatorError
 from coordinator.store.database import Database
 from coordinator.store.tables import password_links, users
@@ -104,6 +106,7 @@ class Users:
                 await connection.execute(_changed(row.id).values(**values))
             else:
                 raise CoordinatorError("user.account_exists", name=row.name)
+            await record(connection, current.get(), "user.add", name, {"role": role.value}, now)
         return {"name": name, "role": role.value}
 
     async def list(self) -> list[dict[str, Any]]:
@@ -123,6 +126,7 @@ class Users:
             row = await _find(connection, name)
             check_gift(by, RIGHTS[Role(row.role)])
             await connection.execute(_changed(row.id).values(role=role.value))
+            await record(connection, current.get(), "user.change", row.name, {"role": role.value}, moment())
         return {"name": row.name, "role": role.value}
 
     async def remove(self, name: str, by: Principal | None = None) -> dict[str, Any]:
@@ -136,6 +140,7 @@ class Users:
             check_gift(by, RIGHTS[Role(row.role)])
             await connection.execute(_changed(row.id).values(disabled=True, password=None))
             await connection.execute(delete(password_links).where(password_links.c.user == row.id))
+            await record(connection, current.get(), "user.remove", row.name, {}, moment())
         return {"name": row.name, "removed": True}
 
     async def set_password(self, name: str, password: str) -> Known:
@@ -151,6 +156,7 @@ class Users:
             row = await _find(connection, name)
             await connection.execute(_changed(row.id).values(password=kept))
             await connection.execute(delete(password_links).where(password_links.c.user == row.id))
+            await record(connection, current.get(), "user.change", row.name, {"what": "sign-in"}, moment())
         return Known(row.id, row.name, row.epoch + 1)
 
     async def link(self, name: str, now: datetime, by: Principal | None = None) -> dict[str, Any]:
@@ -168,6 +174,7 @@ class Users:
             await connection.execute(
                 password_links.insert().values(user=row.id, secret_sha256=_sha256(secret), expires=expires)
             )
+            await record(connection, current.get(), "user.change", row.name, {"what": "link"}, now)
         return {"name": row.name, "role": row.role, "path": f"/password/{secret}", "expires": expires}
 
     async def linked(self, secret: str, now: datetime) -> str:
@@ -190,6 +197,7 @@ class Users:
             row = await _by_link(connection, secret, now)
             await connection.execute(_changed(row.id).values(password=kept))
             await connection.execute(delete(password_links).where(password_links.c.user == row.id))
+            await record(connection, Actor("user", row.name), "user.change", row.name, {"what": "sign-in"}, now)
         return str(row.name)
 
     async def recognise(self, name: str, password: str, address: str, now: datetime) -> Known:
@@ -202,8 +210,7 @@ class Users:
         if wait := self._guesses.start(account, where, now.timestamp()):
             raise CoordinatorError("login.too_many", wait_s=int(wait) + 1)
         async with self._database.read() as connection:
-            query = select(users).where(users.c.folded == account, users.c.disabled.is_(False))
-            row = (await connection.execute(query)).first()
+            row = await _row(connection, account)
         try:
             right = await self._hasher.verify(row.password if row is not None else None, password)
         except CoordinatorError:
@@ -230,11 +237,18 @@ class Users:
 
 
 async def _find(connection: AsyncConnection, name: str) -> Any:
-    query = select(users).where(users.c.folded == folded(name), users.c.disabled.is_(False))
-    row = (await connection.execute(query)).first()
+    row = await _row(connection, folded(name))
     if row is None:
-        raise CoordinatorError("user.account_unknown", name=name[:MOST_NAME])
+        shown = name if name.isprintable() else ascii(name)
+        raise CoordinatorError("user.account_unknown", name=shown[:MOST_NAME])
     return row
+
+
+async def _row(connection: AsyncConnection, account: str) -> Any:
+    if not account.isprintable():  # nobody is called so, and not every database takes it
+        return None
+    query = select(users).where(users.c.folded == account, users.c.disabled.is_(False))
+    return (await connection.execute(query)).first()
 
 
 async def _by_link(connection: AsyncConnection, secret: str, now: datetime) -> Any:

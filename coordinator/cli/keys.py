@@ -124,7 +124,7 @@ async def rotate(
         raise click.BadParameter("key rotate takes online or root")
     async with open_coordinator(console.home) as coordinator:
         roots = _roots(coordinator, root_key)
-        async with _recorded(coordinator, "key.rotate", role):
+        async with recorded(coordinator, "key.rotate", role):
             if role == "online":
                 _rotate_online(coordinator, roots)
                 files = [str(coordinator.home.keys / "online.pem")]
@@ -139,7 +139,7 @@ async def rotate(
 
 
 @asynccontextmanager
-async def _recorded(coordinator: Coordinator, act: str, subject: str) -> AsyncIterator[None]:
+async def recorded(coordinator: Coordinator, act: str, subject: str) -> AsyncIterator[None]:
     """What the block signs is in the audit trail, or it does not happen: a block that fails leaves no record."""
     async with coordinator.database.begin() as connection:
         await record(connection, current.get(), act, subject, {}, utc_now())

@@ -12,7 +12,7 @@ import typer
 
 from coordinator.access.roles import Role
 from coordinator.bootstrap import Coordinator, open_coordinator, utc_now
-from coordinator.cli.keys import Keys, approvers, change_approvers
+from coordinator.cli.keys import Keys, approvers, change_approvers, recorded
 from coordinator.errors import CoordinatorError
 from coordinator.releases import keys
 from protocols.console import Console, command
@@ -62,15 +62,16 @@ async def add(
             if link:
                 document |= _whole(await coordinator.users.link(name, utc_now()), base)
         if approver is not None:
-            document |= _add_approver(coordinator, name, approver, root_key)
+            document |= await _add_approver(coordinator, name, approver, root_key)
     _answer(console, document)
 
 
-def _add_approver(coordinator: Coordinator, name: str, line: str, root_key: list[Path] | None) -> dict[str, Any]:
+async def _add_approver(coordinator: Coordinator, name: str, line: str, root_key: list[Path] | None) -> dict[str, Any]:
     wanted, key = approvers(coordinator), keys.from_line(line)
     if name in wanted or key.keyid in {k.keyid for k in wanted.values()}:
         raise CoordinatorError("user.exists", name=name)
-    return change_approvers(coordinator, {**wanted, name: key}, root_key, None)
+    async with recorded(coordinator, "approver.add", name):
+        return change_approvers(coordinator, {**wanted, name: key}, root_key, None)
 
 
 async def list_(console: Console) -> None:
@@ -117,11 +118,11 @@ async def remove(
                     f"该名称的 API 令牌仍有效：{listed}（token revoke 编号）。",
                 )
         if name in wanted:
-            document |= _remove_approver(coordinator, wanted, name, root_key, key)
+            document |= await _remove_approver(coordinator, wanted, name, root_key, key)
     _answer(console, document)
 
 
-def _remove_approver(
+async def _remove_approver(
     coordinator: Coordinator,
     wanted: dict[str, Any],
     name: str,
@@ -132,7 +133,8 @@ def _remove_approver(
     needed = coordinator.releases.repository.threshold()
     if len(left) < needed:
         raise CoordinatorError("user.needed", name=name, count=needed)
-    return change_approvers(coordinator, left, root_key, stay)
+    async with recorded(coordinator, "approver.remove", name):
+        return change_approvers(coordinator, left, root_key, stay)
 
 
 async def role(

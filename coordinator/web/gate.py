@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from coordinator.access.forgery import SAFE, same_origin
 from coordinator.access.rates import Buckets, sender
 from coordinator.access.sessions import Session
+from coordinator.audit.actor import Actor, acting
 from coordinator.config import WebLimits
 from coordinator.errors import CoordinatorError
 from coordinator.web.rows import COOKIE, defect, refusal
@@ -65,7 +66,12 @@ class Gate:
                 await refusal(request, error)(scope, receive, send)
                 return
             found = await self._found(request)
-            await app({**scope, "state": {**scope.get("state", {}), **found}}, receive, send)
+            scope["state"] = {**scope.get("state", {}), **found}
+            principal = found["principal"]
+            # What needs nobody to be known proves itself by a signature or an invite, and says who it is.
+            actor = Actor("system", "public") if principal is None else Actor(principal.kind, principal.name)
+            with acting(actor):
+                await app(scope, receive, send)
 
         return call
 

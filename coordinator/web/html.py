@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from coordinator.access.forgery import SAFE
 from coordinator.errors import CoordinatorError
 from coordinator.web.bodies import need_type, read_body
+from coordinator.web.observing import CODE
 from coordinator.web.rows import Row, language, refusal_headers
 from protocols.errors import MedMeshError
 from protocols.notice import NOTICE
@@ -37,6 +38,7 @@ class Page(Row):
 
     def refused(self, request: Request, error: MedMeshError) -> Response:
         """A page that says what to do."""
+        request.scope[CODE] = error.code
         if error.code in ("access.missing", "access.session"):
             return _to_sign_in(request)
         return refused_page(request, error)

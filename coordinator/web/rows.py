@@ -17,6 +17,7 @@ from starlette.routing import Route
 from coordinator.access.forgery import SAFE, right_token
 from coordinator.audit.actor import Actor, acting
 from coordinator.errors import CoordinatorError
+from coordinator.web.observing import CODE
 from protocols.access import Principal
 from protocols.errors import Language, MedMeshError
 
@@ -104,6 +105,7 @@ def refusal_headers(error: MedMeshError) -> dict[str, str]:
 
 def refusal(request: Request, error: MedMeshError) -> Response:
     """An error as an answer: code, sentence, remedy."""
+    request.scope[CODE] = error.code
     return JSONResponse(error.document(language(request)), error.http_status, refusal_headers(error))
 
 

@@ -58,7 +58,7 @@ class SignIn:
 
     async def logout(self, request: Request, _: Principal) -> Response:
         """The session ends here and in the store."""
-        await self.sessions.end(request.cookies.get(COOKIE, ""))
+        await self.sessions.end(request.cookies.get(COOKIE, ""), self.clock())
         answer = RedirectResponse("/login", 303)
         _forget(answer, COOKIE)
         answer.headers["Clear-Site-Data"] = '"cache"'
@@ -101,7 +101,7 @@ class SignIn:
 
     async def _signed_in(self, request: Request, person: Known, target: str) -> Response:
         if (before := request.cookies.get(COOKIE)) is not None:
-            await self.sessions.end(before)
+            await self.sessions.end(before, self.clock())
         secret = await self.sessions.open(person, self.clock())
         answer = RedirectResponse(target, 303)
         _set(answer, COOKIE, secret)

@@ -27,9 +27,11 @@ from coordinator.bootstrap import Coordinator, initialise, open_coordinator
 from coordinator.config import Config, UploadLimits, WebLimits
 from coordinator.store.blobs import FolderBlobs
 from coordinator.uploads.store import Uploads
+from coordinator.web import health
 from coordinator.web.app import Services, make_app
 from coordinator.web.html import Page
 from coordinator.web.lines import forgiving, ignore_broken
+from coordinator.web.observing import Meters, Observed
 from coordinator.web.operations import Operation
 from coordinator.web.server import Access
 from coordinator.web.uploads import operations
@@ -65,6 +67,7 @@ class Office:
     rows: list[Operation]
     pages: list[Page]
     clock: Clock
+    meters: Meters
 
     async def token(self, *scopes: str, owner: str = "north") -> str:
         made = await self.coordinator.tokens.create(owner, scopes, timedelta(days=90), self.clock())
@@ -72,7 +75,7 @@ class Office:
 
     def uploader(self, token: str | None = None) -> httpx.AsyncClient:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        transport = httpx.ASGITransport(self.app, client=("192.0.2.1", 1))
+        transport = httpx.ASGITransport(Observed(self.app, self.app.routes, self.meters), client=("192.0.2.1", 1))
         return httpx.AsyncClient(transport=transport, base_url="https://n", headers=headers)
 
 
@@ -105,6 +108,9 @@ async def office(home: Path, limits: UploadLimits = LIMITS, web: WebLimits = UNL
 
         access = Access(coordinator.tokens, coordinator.users, coordinator.sessions, web)
         gate = access.gate(clock, None)
+        meters = Meters()
+        repository = coordinator.releases.repository
+        well = health.Health(coordinator.home, coordinator.database, repository, lambda: 3, meters, clock)
         services = Services(
             name="Test",
             node_url="wss://n",
@@ -117,11 +123,11 @@ async def office(home: Path, limits: UploadLimits = LIMITS, web: WebLimits = UNL
             store_reports=store,
             clock=clock,
             gate=gate,
-            more=more,
+            more=[*more, *health.operations(well)],
             pages=[*access.pages(gate, clock), *coordinator.dashboard(knowledge, "https://n", clock)],
         )
         app = make_app(services)
-        yield Office(coordinator, app, app.state.operations, app.state.pages, clock)
+        yield Office(coordinator, app, app.state.operations, app.state.pages, clock, meters)
 
 
 def declaration(data: bytes, **dataset: Any) -> dict[str, Any]:

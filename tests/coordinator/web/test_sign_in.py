@@ -15,6 +15,7 @@ from sqlalchemy import select
 from coordinator.access.roles import Role
 from coordinator.access.users import Guesses
 from coordinator.config import WebLimits
+from coordinator.jobs.queue import Request as Wanted
 from coordinator.store.tables import jobs, password_links, sessions, users
 from coordinator.web.html import MOST_FORM_BYTES
 from coordinator.web.rows import COOKIE
@@ -82,7 +83,7 @@ async def test_wrong_unknown_removed_and_passwordless_look_alike(opened: Office)
     await opened.coordinator.users.remove("gone")
     await opened.coordinator.users.add("new", Role.VIEWER, opened.clock())
     pages = []
-    for name in ("vera", "nobody", "gone", "new"):
+    for name in ("vera", "nobody", "gone", "new", "ve\0ra", "\u202e"):
         async with browser(opened) as client:
             answer = await sign_in(client, name, "wrong wrong wrong")
             assert answer.status_code == 401 and COOKIE not in client.cookies
@@ -465,3 +466,44 @@ async def test_no_password_and_no_secret_reaches_the_log(opened: Office, caplog:
             await client.get("/account")
     for word in (PASSWORD, "a wrong password here", secret):
         assert word not in caplog.text
+
+
+async def test_the_trail_says_who_was_let_in_changed_and_signed_in_and_holds_no_secret(opened: Office) -> None:
+    people = opened.coordinator.users
+    await people.add("nina", Role.UPLOADER, opened.clock())
+    path = (await people.link("nina", opened.clock()))["path"]
+    async with browser(opened) as client:
+        form = {"csrf": hidden((await client.get(path)).text), "password": NEW, "again": NEW}
+        await client.post(path, data=form)
+        await sign_in(client, "nina", "wrong wrong wrong")
+        await sign_in(client, "nina", NEW)
+        secret = client.cookies[COOKIE]
+        token = hidden((await client.get("/account")).text)
+        body = {"dataset": "malaria", "effort": "quick"}
+        await client.post("/v1/trainings", json=body, headers={"X-CSRF-Token": token})
+        await client.post("/logout", data={"csrf": token})
+    await people.set_role("nina", Role.VIEWER)
+    await people.remove("nina")
+    rows = [r async for r in opened.coordinator.trail.every() if r.act.startswith(("user.", "session."))]
+    assert [(r.act, r.actor_kind if r.actor_kind == "local" else f"{r.actor_kind} {r.actor}") for r in rows] == [
+        ("user.add", "local"),
+        ("user.change", "local"),
+        ("user.change", "user nina"),
+        ("session.start", "user nina"),
+        ("session.end", "user nina"),
+        ("user.change", "local"),
+        ("user.remove", "local"),
+    ]
+    assert {r.subject for r in rows} == {"nina"}
+    assert not any(word in repr(rows) for word in (secret, token, NEW, path.rsplit("/", 1)[1]))
+
+
+async def test_what_a_person_does_in_the_browser_is_recorded_as_theirs(opened: Office) -> None:
+    await person(opened, "rita", Role.RELEASE_MANAGER)
+    job = (await opened.coordinator.jobs.add(Wanted("train", "malaria", "north", frozenset(), {}), opened.clock()))[
+        "job"
+    ]
+    async with signed_in(opened, "rita") as client:
+        assert (await client.post(f"/v1/jobs/{job}/cancel")).status_code == 202
+    last = [r async for r in opened.coordinator.trail.every()][-1]
+    assert (last.act, last.actor_kind, last.actor) == ("job.cancel", "user", "rita")
