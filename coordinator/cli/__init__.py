@@ -7,6 +7,7 @@ import typer
 from coordinator.cli import (
     datasets,
     federation,
+    fleet,
     jobs,
     keys,
     nodes,
@@ -24,7 +25,7 @@ __all__ = ["main"]
 app = typer.Typer(
     no_args_is_help=True, help="MedMesh coordinator · 协调器. Research use only.", pretty_exceptions_enable=False
 )
-for part in (setup, datasets, training, recalibration, federation, releases, keys, nodes, results, tokens, jobs):
+for part in (setup, datasets, training, recalibration, federation, releases, keys, nodes, fleet, results, tokens, jobs):
     part.register(app)
 
 
