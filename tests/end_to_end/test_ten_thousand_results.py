@@ -1,4 +1,4 @@
-"""10,000 results from 200 nodes with the coordinator's process killed three times: none lost, none doubled, none acknowledged early.
+"""10,000 results of 200 nodes, the coordinator killed three times: none lost, none doubled, none acknowledged before its commit.
 
 The coordinator is the real command; the nodes are real mutual-TLS lines with a certificate each, which resend until a receipt
 is there, as the outbox does. Each also tells how it stands, on every line anew.

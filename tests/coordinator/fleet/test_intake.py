@@ -61,7 +61,7 @@ class Network:
     async def days(self, node: str = A) -> dict[str, int]:
         async with self.database.read() as connection:
             query = select(heartbeat_days.c.day, heartbeat_days.c.serial).where(heartbeat_days.c.node == node)
-            return {day: serial for day, serial in await connection.execute(query)}
+            return {row.day: row.serial for row in await connection.execute(query)}
 
 
 @asynccontextmanager
