@@ -42,26 +42,24 @@ async def list_(console: Console) -> None:
         console.t("site", "机构"),
         console.t("version", "版本"),
         console.t("last seen", "最近联系"),
-        console.t("silence", "联系状况"),
+        console.t("silence", "状况"),
         console.t("in use", "使用中"),
-        console.t("results", "结果数"),
-        console.t("confirmed right", "确认正确率"),
-        console.t("failures", "失败"),
-        console.t("disk free", "剩余空间"),
+        console.t("results", "结果"),
+        console.t("right", "正确率"),
+        console.t("note", "备注"),
     ]
     console.answer({"nodes": rows}, lambda: console.table(headings, [_line(console, row) for row in rows]))
 
 
 def _line(console: Console, row: Mapping[str, Any]) -> list[str]:
     told = row["heartbeat"]
-    name, seen = f"{row['name']} ({row['node']})", (row["last_seen"] or "—")[:16]
     silence = console.t("revoked", "已吊销") if row["revoked"] else silence_text(console, row)
+    seen = (row["last_seen"] or "—")[:10]
     if told is None:
-        return [name, row["site"], "—", seen, silence, "—", "—", "—", "—", "—"]
+        return [row["name"], row["site"], "—", seen, silence, "—", "—", "—", "—"]
     active = [health for health in told["releases"] if health["active"]]
-    free = f"{told['storage']['free_bytes'] / 1e9:.1f} GB"
     return [
-        name,
+        row["name"],
         row["site"],
         told["program"],
         seen,
@@ -69,9 +67,19 @@ def _line(console: Console, row: Mapping[str, Any]) -> list[str]:
         ", ".join(health["release"] for health in active) or "—",
         str(sum(sum(health["outcomes"].values()) for health in active)),
         _accuracy(active),
-        str(told["failures"]),
-        free + (console.t(" (low)", "（不足）") if told["storage"]["low"] else ""),
+        _note(console, told),
     ]
+
+
+def _note(console: Console, told: Mapping[str, Any]) -> str:
+    notes = []
+    if told["failures"]:
+        notes.append(console.t(f"{told['failures']} failures", f"失败 {told['failures']} 次"))
+    if told["declined"]:
+        notes.append(console.t(f"declines {len(told['declined'])}", f"拒绝 {len(told['declined'])} 个发布"))
+    if told["storage"]["low"]:
+        notes.append(console.t("disk low", "磁盘空间不足"))
+    return ", ".join(notes) or "—"
 
 
 def _accuracy(active: list[Any]) -> str:

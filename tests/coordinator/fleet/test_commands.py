@@ -49,6 +49,9 @@ def test_the_fleet_is_listed_shown_and_watched(home: Path) -> None:
     assert run("medmesh-coordinator", "fleet", "alarms", home=home) == {"alarms": []}
 
     rows = run("medmesh-coordinator", "node", "list", home=home)["nodes"]
-    assert [(row["node"], row["version"], row["staleness"]) for row in rows] == [(A, "0.1.0", "fresh"), (B, None, "never")]
+    assert [(row["node"], row["version"], row["staleness"]) for row in rows] == [
+        (A, "0.1.0", "fresh"),
+        (B, None, "never"),
+    ]
     assert rows[0]["by_hand"]["queued"] == 2 and rows[0]["by_hand"]["releases"] == ["malaria@1"]
     assert rows[1]["by_hand"] is None
