@@ -26,6 +26,8 @@ from coordinator.errors import CoordinatorError
 from coordinator.federation.jobs import Jobs as Federations
 from coordinator.federation.lines import Lines
 from coordinator.federation.runner import FederationRunner
+from coordinator.fleet.fleet import Fleet
+from coordinator.fleet.intake import HeartbeatIntake
 from coordinator.home import Home
 from coordinator.intake.datasets import Datasets
 from coordinator.jobs.queue import Queue
@@ -68,6 +70,8 @@ class Coordinator:
     releases: Releases
     results: Results
     parcels: Parcels
+    heartbeats: HeartbeatIntake
+    fleet: Fleet
     engine: LocalEngine
     tokens: Tokens
     users: Users
@@ -181,6 +185,8 @@ async def open_coordinator(root: Path, cost: Cost = COST) -> AsyncIterator[Coord
             releases=releases,
             results=Results(database),
             parcels=Parcels(database, authority),
+            heartbeats=HeartbeatIntake(database, authority, utc_now),
+            fleet=Fleet(database),
             engine=LocalEngine(),
             tokens=Tokens(database, authority.fingerprint),
             users=Users(database, hasher, config.name),

@@ -94,6 +94,7 @@ async def serve(
             coordinator.results,
             coordinator.parcels,
             Access(coordinator.tokens, coordinator.users, coordinator.sessions, coordinator.config.web),
+            coordinator.heartbeats,
             Intake(
                 coordinator.uploads,
                 coordinator.jobs,

@@ -144,16 +144,6 @@ nodes = Table(
     Column("last_seen", String(40)),
 )
 
-# How nodes that have no line say they stand; the newest of each.
-heartbeats = Table(
-    "heartbeats",
-    metadata,
-    Column("node", ForeignKey("nodes.id"), primary_key=True),
-    Column("number", BigInteger, nullable=False),  # rises with every parcel of the node
-    Column("received", String(40), nullable=False),
-    Column("document", JSON, nullable=False),
-)
-
 # What nodes report. The number is the order of arrival; a report is known by its node and the id that the node gave it.
 results = Table(
     "results",
@@ -319,4 +309,26 @@ password_links = Table(
     Column("user", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),  # a new one ends the one before
     Column("secret_sha256", String(64), unique=True, nullable=False),
     Column("expires", String(40), nullable=False),
+)
+
+# --- fleet: how nodes say they stand (``protocols.heartbeat``). The newest of each node, and the last of each of its days.
+heartbeats = Table(
+    "fleet",
+    metadata,
+    Column("node", ForeignKey("nodes.id"), primary_key=True),
+    Column("serial", BigInteger, nullable=False),  # rises with every heartbeat of the node
+    Column("received", String(40), nullable=False),
+    Column("seen", String(40), nullable=False),  # when the node certainly was alive; never later than it was received
+    Column("via", String(10), nullable=False),  # line | peer | parcel
+    Column("document", JSON, nullable=False),
+)
+
+heartbeat_days = Table(
+    "fleet_days",
+    metadata,
+    Column("node", ForeignKey("nodes.id"), primary_key=True),
+    Column("day", String(10), primary_key=True),  # UTC
+    Column("serial", BigInteger, nullable=False),
+    Column("releases", JSON, nullable=False),  # as in the document
+    Index("fleet_days_by_day", "day"),
 )
