@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from securesystemslib.signer import CryptoSigner, Signature
-from sqlalchemy import delete, select, update
+from sqlalchemy import Executable, delete, select, update
 from tuf.api.metadata import Metadata, Targets
 from tuf.api.serialization.json import CanonicalJSONSerializer
 
@@ -29,7 +30,7 @@ from coordinator.releases.repository import Repository
 from coordinator.store.blobs import FolderBlobs
 from coordinator.store.database import Database
 from coordinator.store.described import described
-from coordinator.store.tables import approvals, nodes, releases
+from coordinator.store.tables import approvals, nodes, releases, staged_rollouts
 from coordinator.training.trunks import Second, Trunks
 from disease_kb import replica
 from disease_kb.store import KnowledgeBase
@@ -40,6 +41,7 @@ from protocols.selftest import golden_scores
 from protocols.trust import KNOWLEDGE, release_path
 
 APPROVAL_LIFE = timedelta(days=365)
+CAN_BE_OFFERED = ("approved", *OFFERED, "rolled back")
 KB_FORMAT = "medmesh.kb/1"
 KB_PATCHES = 3
 
@@ -203,7 +205,7 @@ class Releases:
             for one in counting:
                 draft.signatures[one.keyid] = one
             await asyncio.to_thread(self._publish, row, draft, now)
-            await self._store(row, "approved", ("proposed",), state="approved")
+            await self.change(row.name, "approved", ("proposed",), state="approved")
         return await self.show(row.name)
 
     def _publish(self, row: Any, draft: Metadata[Targets], now: datetime) -> None:
@@ -215,10 +217,11 @@ class Releases:
     # --- rolling out ---------------------------------------------------------------------------------------------
 
     async def rollout(self, name: str, percent: int, groups: tuple[str, ...], now: datetime) -> dict[str, Any]:
-        """Offer an approved release to a share of the nodes and to whole groups."""
+        """Offer an approved release to a share of the nodes and to whole groups, until a person says otherwise."""
         row = await self._existing(name)
-        allowed = ("approved", *OFFERED, "rolled back")
-        await self._store(row, "rolled out", allowed, state="released", percent=percent, groups=list(groups))
+        also = (delete(staged_rollouts).where(staged_rollouts.c.release == row.name),)
+        values = {"state": "released", "percent": percent, "groups": list(groups)}
+        await self.change(row.name, "rolled out", CAN_BE_OFFERED, also, **values)
         await self.announce(now)
         return await self.show(row.name)
 
@@ -227,16 +230,19 @@ class Releases:
         return await self._move(name, ("released",), "paused", "paused", now)
 
     async def resume(self, name: str, now: datetime) -> dict[str, Any]:
-        """Go on after a pause."""
-        return await self._move(name, ("paused",), "released", "resumed", now)
+        """Go on after a pause; what nodes had said of the release until then does not stop a staged rollout again."""
+        table = staged_rollouts.c
+        accepted = update(staged_rollouts).values(accepted=table.known, revision=table.revision + 1)
+        return await self._move(
+            name, ("paused",), "released", "resumed", now, lambda found: (accepted.where(table.release == found),)
+        )
 
     async def rollback(self, name: str, now: datetime) -> dict[str, Any]:
         """Send nodes back to the release before this one, which must have been offered to all."""
         row = await self._existing(name)
-        states = await self._states()
-        mine = ReleaseState(row.name, row.disease, row.state, row.percent, (), "")
+        mine, states = _state(row), await self.states()
         earlier = [s for s in states if s.model == mine.model and s.version < mine.version and s.state in OFFERED]
-        if not earlier:
+        if not any(s.percent == 100 for s in earlier):
             raise CoordinatorError("release.nothing_to_roll_back", name=row.name)
         return await self._move(name, OFFERED, "rolled back", "rolled back", now)
 
@@ -244,24 +250,33 @@ class Releases:
         """Revoke a release for good: nodes that have it stop using it and show the reason."""
         row = await self._existing(name)
         anything_else = ("proposed", "approved", *OFFERED, "rolled back")
-        await self._store(row, "withdrawn", anything_else, state="withdrawn", percent=0, reason=reason)
+        await self.change(row.name, "withdrawn", anything_else, state="withdrawn", percent=0, reason=reason)
         await self.announce(now)
         return await self.show(row.name)
 
     async def announce(self, now: datetime) -> None:
-        """Publish the rollout document that follows from the store, if it says something new."""
-        states = await self._states()
-        async with self._database.read() as connection:
-            gone = (await connection.scalars(select(nodes.c.id).where(nodes.c.revoked))).all()
-        await asyncio.to_thread(self._announce, states, [str(n) for n in gone], now)
+        """Publish the rollout document that follows from the store, if it says something new.
+
+        The store is read while nobody else may publish: who read it earlier would take back what another process announced.
+        """
+        async with self._publishing():
+            states = await self.states()
+            async with self._database.read() as connection:
+                gone = (await connection.scalars(select(nodes.c.id).where(nodes.c.revoked))).all()
+            await asyncio.to_thread(self._announce, states, [str(n) for n in gone], now)
+
+    @asynccontextmanager
+    async def _publishing(self) -> AsyncIterator[None]:
+        with ExitStack() as stack:
+            await asyncio.to_thread(stack.enter_context, self.repository.exclusive())  # may wait for another process
+            yield
 
     def _announce(self, states: list[ReleaseState], gone: list[str], now: datetime) -> None:
-        with self.repository.exclusive():
-            current = self.repository.rollout()
-            wanted = plan(states, current.serial, self._config.name, gone)
-            if wanted != current:
-                following = replace(wanted, serial=current.serial + 1)
-                self.repository.publish_rollout(following, keys.online(self._home), now)
+        current = self.repository.rollout()
+        wanted = plan(states, current.serial, self._config.name, gone)
+        if wanted != current:
+            following = replace(wanted, serial=current.serial + 1)
+            self.repository.publish_rollout(following, keys.online(self._home), now)
 
     async def keep_fresh(self, now: datetime) -> None:
         """Renew the timestamp; ``serve`` calls this now and then."""
@@ -292,6 +307,7 @@ class Releases:
             "model": model,
             "version": int(version),
             "state": row.state,
+            "stage": _state(row).stage,
             "percent": row.percent,
             "groups": row.groups,
             "reason": row.reason,
@@ -331,30 +347,52 @@ class Releases:
                 )
             )
 
-    async def _store(self, row: Any, act: str, allowed: tuple[str, ...], **values: Any) -> None:
-        """Change a release's row only out of a state that allows it, in one statement.
+    async def change(
+        self, name: str, act: str, allowed: tuple[str, ...], also: Sequence[Executable] = (), **values: Any
+    ) -> None:
+        """Change a release's row only out of a state that allows it, in one statement; ``also`` goes with it or not at all.
+
+        Nothing is published: ``announce`` does that.
 
         Raises:
-            CoordinatorError: ``release.wrong_state``; someone may have acted since ``row`` was read.
+            CoordinatorError: ``release.wrong_state``; someone may have acted since the row was read.
         """
         async with self._database.begin() as connection:
             changed = await connection.execute(
-                update(releases).where(releases.c.name == row.name, releases.c.state.in_(allowed)).values(**values)
+                update(releases).where(releases.c.name == name, releases.c.state.in_(allowed)).values(**values)
             )
+            for statement in also if changed.rowcount else ():
+                await connection.execute(statement)
         if changed.rowcount == 0:
-            now_there = await self._find(row.name)
-            raise CoordinatorError("release.wrong_state", name=row.name, state=now_there.state, act=act)
+            now_there = await self._find(name)
+            raise CoordinatorError("release.wrong_state", name=name, state=now_there.state, act=act)
 
-    async def _move(self, name: str, allowed: tuple[str, ...], state: str, act: str, now: datetime) -> dict[str, Any]:
+    async def _move(
+        self,
+        name: str,
+        allowed: tuple[str, ...],
+        state: str,
+        act: str,
+        now: datetime,
+        also: Callable[[str], Sequence[Executable]] = lambda _: (),
+    ) -> dict[str, Any]:
         row = await self._existing(name)
-        await self._store(row, act, allowed, state=state)
+        await self.change(row.name, act, allowed, also(row.name), state=state)
         await self.announce(now)
         return await self.show(row.name)
 
-    async def _states(self) -> list[ReleaseState]:
+    async def state(self, name: str) -> ReleaseState:
+        """Where one release is: ``model@version``, or the newest of ``model``.
+
+        Raises:
+            CoordinatorError: ``release.unknown``.
+        """
+        return _state(await self._existing(name))
+
+    async def states(self) -> list[ReleaseState]:
+        """Where all releases are."""
         async with self._database.read() as connection:
-            rows = (await connection.execute(select(releases))).all()
-        return [ReleaseState(r.name, r.disease, r.state, r.percent, tuple(r.groups), r.reason) for r in rows]
+            return [_state(row) for row in await connection.execute(select(releases))]
 
     def _content(self, row: Any) -> bytes:
         return self._artifacts.path(row.manifest).read_bytes()
@@ -394,6 +432,10 @@ class Releases:
         if row is None:
             raise CoordinatorError("release.unknown", name=name)
         return row
+
+
+def _state(row: Any) -> ReleaseState:
+    return ReleaseState(row.name, row.disease, row.state, row.percent, tuple(row.groups), row.reason)
 
 
 def _require(manifest: ReleaseManifest, findings: list[gates.Gate]) -> None:
