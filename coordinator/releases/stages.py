@@ -42,7 +42,7 @@ class Policy:
     """What must be seen before a stage ends, and what stops a rollout. Shares are 0 to 1."""
 
     least_nodes: int = 3  # that run the release; all that the stage reaches, where it reaches fewer
-    least_share: float = 0.3  # of the nodes that a percentage reaches must run it
+    least_share: float = 0.5  # of the nodes that a percentage reaches must run it
     least_results: int = 20  # with the release, over all nodes
     longest_h: float = 21 * 24  # at one stage; from then on a person is asked to decide
     watch_h: float = 28 * 24  # how long after the last stage began evidence still pauses

@@ -68,7 +68,7 @@ def test_a_stage_that_reaches_nobody_waits() -> None:
 def test_a_percentage_needs_a_share_of_the_nodes_that_it_reaches() -> None:
     quarter = some(25) + [witness(n, "waiting", Counts()) for n in range(25, 100)]
     assert codes(after(2, quarter, TENTH)) == ("wait", "nodes")
-    assert codes(after(2, quarter, TENTH, least_share=0.25)) == ("advance",)
+    assert codes(after(2, quarter, TENTH, least_share=0.2)) == ("advance",)
     assert codes(after(2, quarter, CANARY)) == ("advance",)
 
 
