@@ -91,3 +91,8 @@ class Home:
     def uploads(self) -> Path:
         """What is being uploaded, and waits for its job. Never served."""
         return self.base / "uploads"
+
+    @property
+    def audit_head(self) -> Path:
+        """How long the audit trail is, signed."""
+        return self.base / "audit-head.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from coordinator.cli import (
+    audit,
     datasets,
     federation,
     jobs,
@@ -24,7 +25,7 @@ __all__ = ["main"]
 app = typer.Typer(
     no_args_is_help=True, help="MedMesh coordinator · 协调器. Research use only.", pretty_exceptions_enable=False
 )
-for part in (setup, datasets, training, recalibration, federation, releases, keys, nodes, results, tokens, jobs):
+for part in (setup, datasets, training, recalibration, federation, releases, keys, nodes, results, tokens, jobs, audit):
     part.register(app)
 
 

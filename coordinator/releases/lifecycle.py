@@ -20,6 +20,10 @@ from sqlalchemy import Executable, delete, select, update
 from tuf.api.metadata import Metadata, Targets
 from tuf.api.serialization.json import CanonicalJSONSerializer
 
+from coordinator.audit import Actor, record
+from coordinator.audit.actor import current
+from coordinator.audit.acts import some
+from coordinator.audit.head import HeadFile
 from coordinator.config import Config
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
@@ -56,7 +60,7 @@ class Releases:
         self._models = models
         self._artifacts = FolderBlobs(home.artifacts)
         self._trunks = Trunks(home)
-        self.repository = Repository(home.repository)
+        self.repository = Repository(home.repository, HeadFile(home).head)
 
     # --- proposing and approving ---------------------------------------------------------------------------------
 
@@ -107,7 +111,10 @@ class Releases:
         _require(manifest, findings)
         findings.append(gates.converted_twice(manifest, await self._second_conversion(manifest, converting)))
         _require(manifest, findings)
-        await self._insert(manifest.name, manifest.disease, manifest.to_bytes(), notes, findings, now)
+        told = {"unmapped": allow_unmapped, "worse": accept_worse, "floor": floor}
+        told = {key: value for key, value in told.items() if value}
+        content = manifest.to_bytes()
+        await self._insert(manifest.name, manifest.disease, content, notes, findings, ("release.propose", told), now)
         return await self.show(manifest.name)
 
     async def _second_conversion(self, manifest: ReleaseManifest, converting: Callable[[], None]) -> Second | None:
@@ -140,7 +147,8 @@ class Releases:
             {"format": KB_FORMAT, "version": version, "artifact": artifact.document(), "patches": patches}
         )
         name = f"{KNOWLEDGE}@{1 if newest is None else int(newest.name.split('@')[1]) + 1}"
-        await self._insert(name, KNOWLEDGE, document, f"Knowledge base {version}", [], now)
+        told = ("kb.publish", {"version": version})
+        await self._insert(name, KNOWLEDGE, document, f"Knowledge base {version}", [], told, now)
         return await self.show(name)
 
     async def request(self, name: str) -> dict[str, Any]:
@@ -200,13 +208,19 @@ class Releases:
                     created=now.isoformat(timespec="seconds"),
                 )
             )
-        counting.append(signature)
+            counting.append(signature)
+            told = {"key": signature.keyid[:16], "approvals": len(counting), "needed": self.repository.threshold()}
+            await record(connection, self._approver(signature.keyid), "release.approve", row.name, told, now)
         if len(counting) >= self.repository.threshold():
             for one in counting:
                 draft.signatures[one.keyid] = one
             await asyncio.to_thread(self._publish, row, draft, now)
-            await self.change(row.name, "approved", ("proposed",), state="approved")
+            await self.change(row.name, "approved", ("proposed",), None, now, state="approved")
         return await self.show(row.name)
+
+    def _approver(self, keyid: str) -> Actor:
+        """Whose signature it is, whoever handed it in."""
+        return Actor("user", keys.approver_names(self._home).get(keyid, keyid[:16]))
 
     def _publish(self, row: Any, draft: Metadata[Targets], now: datetime) -> None:
         with self.repository.exclusive():
@@ -220,22 +234,23 @@ class Releases:
         """Offer an approved release to a share of the nodes and to whole groups, until a person says otherwise."""
         row = await self._existing(name)
         also = (delete(staged_rollouts).where(staged_rollouts.c.release == row.name),)
-        values = {"state": "released", "percent": percent, "groups": list(groups)}
-        await self.change(row.name, "rolled out", CAN_BE_OFFERED, also, **values)
+        values: dict[str, Any] = {"state": "released", "percent": percent, "groups": list(groups)}
+        told = ("release.rollout", {"percent": percent, "groups": some(groups)})
+        await self.change(row.name, "rolled out", CAN_BE_OFFERED, told, now, also, **values)
         await self.announce(now)
         return await self.show(row.name)
 
     async def pause(self, name: str, now: datetime) -> dict[str, Any]:
         """Freeze a model where it is: nodes keep what they have."""
-        return await self._move(name, ("released",), "paused", "paused", now)
+        return await self._move(name, ("released",), "paused", "paused", "release.pause", now)
 
     async def resume(self, name: str, now: datetime) -> dict[str, Any]:
         """Go on after a pause; what nodes had said of the release until then does not stop a staged rollout again."""
+        row = await self._existing(name)
         table = staged_rollouts.c
         accepted = update(staged_rollouts).values(accepted=table.known, revision=table.revision + 1)
-        return await self._move(
-            name, ("paused",), "released", "resumed", now, lambda found: (accepted.where(table.release == found),)
-        )
+        also = (accepted.where(table.release == row.name),)
+        return await self._move(row.name, ("paused",), "released", "resumed", "release.resume", now, also)
 
     async def rollback(self, name: str, now: datetime) -> dict[str, Any]:
         """Send nodes back to the release before this one, which must have been offered to all."""
@@ -244,13 +259,14 @@ class Releases:
         earlier = [s for s in states if s.model == mine.model and s.version < mine.version and s.state in OFFERED]
         if not any(s.percent == 100 for s in earlier):
             raise CoordinatorError("release.nothing_to_roll_back", name=row.name)
-        return await self._move(name, OFFERED, "rolled back", "rolled back", now)
+        return await self._move(name, OFFERED, "rolled back", "rolled back", "release.rollback", now)
 
     async def withdraw(self, name: str, reason: str, now: datetime) -> dict[str, Any]:
         """Revoke a release for good: nodes that have it stop using it and show the reason."""
         row = await self._existing(name)
         anything_else = ("proposed", "approved", *OFFERED, "rolled back")
-        await self.change(row.name, "withdrawn", anything_else, state="withdrawn", percent=0, reason=reason)
+        told = ("release.withdraw", {"reason": reason})
+        await self.change(row.name, "withdrawn", anything_else, told, now, state="withdrawn", percent=0, reason=reason)
         await self.announce(now)
         return await self.show(row.name)
 
@@ -328,7 +344,14 @@ class Releases:
     # --- the store -----------------------------------------------------------------------------------------------
 
     async def _insert(
-        self, name: str, disease: str, content: bytes, notes: str, findings: list[gates.Gate], now: datetime
+        self,
+        name: str,
+        disease: str,
+        content: bytes,
+        notes: str,
+        findings: list[gates.Gate],
+        told: tuple[str, dict[str, Any]],
+        now: datetime,
     ) -> None:
         sha256 = self._artifacts.put(content)
         async with self._database.begin() as connection:
@@ -346,13 +369,30 @@ class Releases:
                     created=now.isoformat(timespec="seconds"),
                 )
             )
+            act, detail = told
+            detail = {"disease": disease, "manifest": sha256, **detail}
+            await record(connection, current.get(), act, name, detail, now)
 
     async def change(
-        self, name: str, act: str, allowed: tuple[str, ...], also: Sequence[Executable] = (), **values: Any
+        self,
+        name: str,
+        act: str,
+        allowed: tuple[str, ...],
+        told: tuple[str, dict[str, Any]] | None,
+        now: datetime,
+        also: Sequence[Executable] = (),
+        **values: Any,
     ) -> None:
-        """Change a release's row only out of a state that allows it, in one statement; ``also`` goes with it or not at all.
+        """Change a release's row only out of a state that allows it, in one statement; nothing is published by it.
 
-        Nothing is published: ``announce`` does that.
+        Args:
+            name: model@version.
+            act: as a refusal calls it.
+            allowed: states.
+            told: for the audit trail.
+            now: for the audit trail.
+            also: what is done in the same transaction, or not at all.
+            values: of the row.
 
         Raises:
             CoordinatorError: ``release.wrong_state``; someone may have acted since the row was read.
@@ -363,6 +403,9 @@ class Releases:
             )
             for statement in also if changed.rowcount else ():
                 await connection.execute(statement)
+            if changed.rowcount and told is not None:
+                recorded, detail = told
+                await record(connection, current.get(), recorded, name, detail, now)
         if changed.rowcount == 0:
             now_there = await self._find(name)
             raise CoordinatorError("release.wrong_state", name=name, state=now_there.state, act=act)
@@ -373,11 +416,12 @@ class Releases:
         allowed: tuple[str, ...],
         state: str,
         act: str,
+        recorded: str,
         now: datetime,
-        also: Callable[[str], Sequence[Executable]] = lambda _: (),
+        also: Sequence[Executable] = (),
     ) -> dict[str, Any]:
         row = await self._existing(name)
-        await self.change(row.name, act, allowed, also(row.name), state=state)
+        await self.change(row.name, act, allowed, (recorded, {}), now, also, state=state)
         await self.announce(now)
         return await self.show(row.name)
 

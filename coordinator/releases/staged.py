@@ -12,8 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from coordinator.audit.actor import current
+from coordinator.audit.acts import some
+from coordinator.audit.log import record
 from coordinator.errors import CoordinatorError
 from coordinator.releases import evidence
 from coordinator.releases.lifecycle import CAN_BE_OFFERED, Releases
@@ -102,8 +104,9 @@ class StagedRollouts:
             delete(staged_rollouts).where(staged_rollouts.c.release == state.name),
             staged_rollouts.insert().values(row),
         )
-        values = {"state": "released", "percent": first.percent, "groups": list(plan.canaries)}
-        await self._releases.change(state.name, "rolled out", CAN_BE_OFFERED, also, **values)
+        values: dict[str, Any] = {"state": "released", "percent": first.percent, "groups": list(plan.canaries)}
+        told = ("release.rollout", {"plan": plan.text, "groups": some(plan.canaries)})
+        await self._releases.change(state.name, "rolled out", CAN_BE_OFFERED, told, now, also, **values)
         await self._keep_baseline(state.name, {}, await self._baseline(state, {}))
         await self._releases.announce(now)
         return await self.show(state.name, now)
@@ -204,7 +207,8 @@ class StagedRollouts:
             changed = await connection.execute(update(releases).where(*same).values(change or {"state": "released"}))
             if not changed.rowcount:
                 raise _OvertakenError
-            await _record(connection, act, rollout, decision, now)
+            detail = {"stage": rollout.plan.stages[rollout.stage].name, "reasons": _audited(decision)}
+            await record(connection, current.get(), act, rollout.state.name, detail, now)
 
     async def _learn(self, rollout: _Rollout, found: Sequence[Witness]) -> None:
         """While it is paused: what a person may know who lets it go on."""
@@ -313,10 +317,6 @@ _ACTS = {"advance": "release.advance", "pause": "release.pause.automatic"}
 _EARLIER = 5  # releases of the model that nodes may still have had when the rollout began
 
 
-async def _record(connection: AsyncConnection, act: str, rollout: _Rollout, decision: Decision, now: datetime) -> None:
-    """Leave the act in the audit trail."""
-
-
 def _read(row: Any, state: ReleaseState) -> _Rollout:
     return _Rollout(
         state=state,
@@ -341,6 +341,11 @@ def _document(decision: Decision) -> dict[str, Any]:
         "reasons": [{"code": r.code, **r.figures} for r in decision.reasons],
         "overdue": decision.is_overdue,
     }
+
+
+def _audited(decision: Decision) -> list[dict[str, Any]]:
+    """The figures without the names, of which there may be many; the decision itself keeps those."""
+    return [{"code": r.code, **{k: v for k, v in r.figures.items() if k != "who"}} for r in decision.reasons]
 
 
 def _gist(document: Mapping[str, Any]) -> tuple[Any, ...]:
