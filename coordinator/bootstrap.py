@@ -28,9 +28,12 @@ from coordinator.nodes import authority as nodes_authority
 from coordinator.nodes.authority import Authority
 from coordinator.nodes.enrolment import Enrolment
 from coordinator.releases import keys
+from coordinator.releases.evidence import Standing
 from coordinator.releases.lifecycle import Releases
 from coordinator.releases.models import Models
 from coordinator.releases.repository import Repository
+from coordinator.releases.staged import StagedRollouts
+from coordinator.releases.watch import RolloutWatch
 from coordinator.results.parcels import Parcels
 from coordinator.results.store import Results
 from coordinator.store.blobs import write_atomically
@@ -58,6 +61,7 @@ class Coordinator:
     enrolment: Enrolment
     models: Models
     releases: Releases
+    rollouts: StagedRollouts
     results: Results
     parcels: Parcels
     engine: LocalEngine
@@ -65,6 +69,10 @@ class Coordinator:
     uploads: Uploads
     jobs: Queue
     trail: Trail
+
+    def rollout_watch(self) -> RolloutWatch:
+        """What moves and stops staged rollouts."""
+        return RolloutWatch(self.rollouts.look, self.database, utc_now)
 
     def federation(self, lines: Lines) -> FederationRunner:
         """What works off federated runs over the nodes' lines."""
@@ -119,6 +127,10 @@ def model_importer() -> ImportModel | None:
     return import_model
 
 
+async def _nobody(_: str) -> list[Standing]:
+    return []
+
+
 @asynccontextmanager
 async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
     """Open an existing home.
@@ -142,6 +154,7 @@ async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
             enrolment=Enrolment(database, home, authority, releases.repository),
             models=models,
             releases=releases,
+            rollouts=StagedRollouts(database, releases, _nobody),
             results=Results(database),
             parcels=Parcels(database, authority),
             engine=LocalEngine(),

@@ -97,6 +97,7 @@ async def serve(
                 coordinator.config.uploads,
             ),
             coordinator.federation,
+            coordinator.rollout_watch(),
             Listening(host, port, node_port, public_url, not no_zeroconf),
             utc_now,
             ready,

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
+from coordinator.audit.actor import Actor, current
 from coordinator.releases.staged import Move
 from coordinator.store.database import Database
 from coordinator.store.leases import hold, let_go
@@ -53,6 +54,7 @@ class RolloutWatch:
                 await let_go(self._database, LEASE, self._holder)
 
     async def _run(self) -> None:
+        current.set(Actor("system", "rollouts"))  # of this task alone
         while True:
             try:
                 await self._once()

@@ -29,6 +29,7 @@ from coordinator.nodes.authority import Authority
 from coordinator.nodes.enrolment import Enrolment
 from coordinator.nodes.gateway import Gateway
 from coordinator.releases.lifecycle import Releases
+from coordinator.releases.watch import RolloutWatch
 from coordinator.results.parcels import Parcels
 from coordinator.results.store import Results
 from coordinator.results.writer import ResultWriter
@@ -105,6 +106,7 @@ async def serve(
     parcels: Parcels,
     intake: Intake,
     federation: Callable[[Lines], FederationRunner],
+    rollouts: RolloutWatch,
     listening: Listening,
     clock: Clock,
     ready: Callable[[dict[str, str]], None],
@@ -141,6 +143,7 @@ async def serve(
             listener.close()
             raise CoordinatorError("coordinator.port_in_use", host=listening.host, port=listening.node_port) from error
         await stack.enter_async_context(federation(lines).running())  # ends before the lines do
+        await stack.enter_async_context(rollouts.running())
         node_port = server.sockets[0].getsockname()[1]
         url = (listening.public_url or f"https://{_bracketed(shown)}:{port}").rstrip("/")
         node_url = f"wss://{_bracketed(_host(url))}:{node_port}"

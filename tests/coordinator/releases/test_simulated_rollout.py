@@ -42,8 +42,8 @@ def test_the_same_nodes_get_it_where_so_many_failures_are_allowed() -> None:
     }
 
 
-def test_a_release_that_is_unsure_more_often_is_stopped_at_the_canaries() -> None:
-    world = World(mixed_nodes(3, 300, failing=0), usual(), rise=0.15).run(DAYS)
+def test_a_release_that_is_unsure_far_more_often_is_stopped_at_the_canaries() -> None:
+    world = World(mixed_nodes(3, 300, failing=0), usual(), rise=0.4).run(DAYS)
     assert [what for _, what, _ in world.history] == ["start", "pause rose_unsure"]
     assert len(world.holders) <= 20
 
