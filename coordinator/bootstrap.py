@@ -22,13 +22,14 @@ from coordinator.engine.local import LocalEngine
 from coordinator.errors import CoordinatorError
 from coordinator.federation.lines import Lines
 from coordinator.federation.runner import FederationRunner
+from coordinator.fleet.fleet import Fleet
+from coordinator.fleet.intake import HeartbeatIntake
 from coordinator.home import Home
 from coordinator.jobs.queue import Queue
 from coordinator.nodes import authority as nodes_authority
 from coordinator.nodes.authority import Authority
 from coordinator.nodes.enrolment import Enrolment
 from coordinator.releases import keys
-from coordinator.releases.evidence import Standing
 from coordinator.releases.lifecycle import Releases
 from coordinator.releases.models import Models
 from coordinator.releases.repository import Repository
@@ -64,6 +65,8 @@ class Coordinator:
     rollouts: StagedRollouts
     results: Results
     parcels: Parcels
+    heartbeats: HeartbeatIntake
+    fleet: Fleet
     engine: LocalEngine
     tokens: Tokens
     uploads: Uploads
@@ -127,10 +130,6 @@ def model_importer() -> ImportModel | None:
     return import_model
 
 
-async def _nobody(_: str) -> list[Standing]:
-    return []
-
-
 @asynccontextmanager
 async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
     """Open an existing home.
@@ -146,6 +145,7 @@ async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
         authority = Authority.load(home)
         models = Models(database, home)
         releases = Releases(database, home, config, models)
+        fleet = Fleet(database)
         yield Coordinator(
             home=home,
             config=config,
@@ -154,9 +154,11 @@ async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
             enrolment=Enrolment(database, home, authority, releases.repository),
             models=models,
             releases=releases,
-            rollouts=StagedRollouts(database, releases, _nobody),
+            rollouts=StagedRollouts(database, releases, fleet.standing),
             results=Results(database),
             parcels=Parcels(database, authority),
+            heartbeats=HeartbeatIntake(database, authority, utc_now),
+            fleet=fleet,
             engine=LocalEngine(),
             tokens=Tokens(database, authority.fingerprint),
             uploads=Uploads(database, home, config.uploads),

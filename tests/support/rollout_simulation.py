@@ -107,7 +107,6 @@ class World:
 
     def __post_init__(self) -> None:
         self.documents: list[tuple[datetime, Rollout]] = []
-        self.baseline: dict[str, Counts] = {}
         self.old = {n.id: Row(n.id, n.site, n.groups) for n in self.nodes}
         self.new = {n.id: Row(n.id, n.site, n.groups) for n in self.nodes}
         self.mail: list[tuple[datetime, str, Row, Row]] = []
@@ -117,6 +116,7 @@ class World:
                 self.old[node.id], last_seen=START, health=Health(outcomes=node.counts(START, 0))
             )
             self.new[node.id] = replace(self.new[node.id], last_seen=START)
+        self.baseline = evidence.baseline([list(self.old.values())], {})
         self.publish("start")
 
     @property

@@ -33,7 +33,7 @@ def test_a_rollout_with_one_node_in_twenty_failing_is_paused_where_the_rules_say
 
 
 def test_the_same_nodes_get_it_where_so_many_failures_are_allowed() -> None:
-    nodes = mixed_nodes(7, 400, failing=0.05)
+    nodes = mixed_nodes(7, 200, failing=0.05)
     world = World(nodes, usual(failures_allowed=0.1)).run(DAYS)
     assert [what for _, what, _ in world.history] == ["start", "10%", "50%", "full"] and world.ended
     late = {n.id for n in nodes if n.every + n.delay > timedelta(days=6)}
@@ -43,7 +43,7 @@ def test_the_same_nodes_get_it_where_so_many_failures_are_allowed() -> None:
 
 
 def test_a_release_that_is_unsure_far_more_often_is_stopped_at_the_canaries() -> None:
-    world = World(mixed_nodes(3, 300, failing=0), usual(), rise=0.4).run(DAYS)
+    world = World(mixed_nodes(3, 300, failing=0), usual(), rise=0.2).run(DAYS)
     assert [what for _, what, _ in world.history] == ["start", "pause rose_unsure"]
     assert len(world.holders) <= 20
 
@@ -51,11 +51,11 @@ def test_a_release_that_is_unsure_far_more_often_is_stopped_at_the_canaries() ->
 def test_weekly_sites_are_waited_for() -> None:
     nodes = mixed_nodes(4, 60, failing=0, canaries=6)
     for node in nodes:
-        node.every, node.due = timedelta(days=7), node.due + timedelta(days=hash(node.id) % 7)
+        node.every, node.due = timedelta(days=7), node.due + timedelta(days=int(node.id, 16) % 7)
     world = World(nodes, usual()).run(DAYS)
     hours = [hour for hour, _, _ in world.history]
     assert [what for _, what, _ in world.history] == ["start", "10%", "50%", "full"]
-    assert hours[1] > 24 and hours[2] - hours[1] > 48
+    assert hours[1] > 24 and hours[2] - hours[1] >= 48
 
 
 @pytest.mark.parametrize("heard", [0, 1])
@@ -63,12 +63,12 @@ def test_canaries_that_stay_silent_hold_it_for_good(heard: int) -> None:
     nodes = mixed_nodes(5, 50, failing=0, canaries=3)
     for node in nodes[heard:3]:
         node.due += timedelta(days=1000)
-    world = World(nodes, usual()).run(DAYS)
+    world = World(nodes, usual()).run(timedelta(days=22))
     assert [what for _, what, _ in world.history] == ["start"] and world.decision.is_overdue
     assert len(world.holders) == heard
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.integers(0, 2**32),
     st.floats(0, 0.3),
