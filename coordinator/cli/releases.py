@@ -90,7 +90,10 @@ async def propose(
     notes: Annotated[str, typer.Option(help="Release notes · 发布说明")] = "",
     allow_unmapped: Annotated[str | None, typer.Option(help="Why labels without an entry are released")] = None,
     accept_worse: Annotated[
-        str | None, typer.Option(help="Why a federated head below the best site's is released")
+        str | None,
+        typer.Option(
+            help="Why it is released though worse than, or not comparable with, the current release or best site"
+        ),
     ] = None,
     floor: Annotated[bool, typer.Option("--floor", help="Once active, no earlier version may come back")] = False,
 ) -> None:

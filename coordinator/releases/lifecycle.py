@@ -27,7 +27,7 @@ from coordinator.audit.head import HeadFile
 from coordinator.config import Config
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
-from coordinator.releases import gates, keys
+from coordinator.releases import gates, keys, regression
 from coordinator.releases.models import Models
 from coordinator.releases.plan import OFFERED, ReleaseState, plan
 from coordinator.releases.repository import Repository
@@ -35,6 +35,7 @@ from coordinator.store.blobs import FolderBlobs
 from coordinator.store.database import Database
 from coordinator.store.described import described
 from coordinator.store.tables import approvals, nodes, releases, staged_rollouts
+from coordinator.training import oof
 from coordinator.training.trunks import Second, Trunks
 from disease_kb import replica
 from disease_kb.store import KnowledgeBase
@@ -83,8 +84,8 @@ class Releases:
             floor: once active, no earlier version may ever be chosen again.
             now: for the approval's expiry.
             converting: called before the trunk is converted a second time, which takes half a minute.
-            accept_worse: why a federated head is released that is not shown to be better than the best site's own; None: it
-                is not.
+            accept_worse: why a version is released that is worse than the current release or cannot be compared with it, or a
+                federated head that is not shown to be better than the best site's own; None: it is not.
 
         Raises:
             CoordinatorError: ``release.exists``, ``release.gate_failed`` or ``train.conversion_failed``.
@@ -100,12 +101,17 @@ class Releases:
         strip = self._artifacts.path(manifest.golden.sha256).read_bytes()
         got = await asyncio.to_thread(golden_scores, manifest, strip, Pipelines(self._artifacts.path))
         training = (await self._models.row(name)).training
+        earlier = [r for r in await self._all_of(manifest.model) if int(r.name.split("@")[1]) < manifest.version]
+        told = next((r.notes for r in earlier if r.state in (*OFFERED, "rolled back", "withdrawn")), None)
         findings = [
+            gates.notes(notes, told),
+            gates.card_complete(manifest),
             gates.labels_mapped(manifest, allow_unmapped),
             gates.parity(manifest, training),
             gates.vetted(manifest, training),
             gates.calibrated(manifest),
             gates.best_site(manifest, accept_worse),
+            await self._non_regression(manifest, training, earlier, accept_worse),
             gates.self_test(manifest, got),
         ]
         _require(manifest, findings)
@@ -116,6 +122,24 @@ class Releases:
         content = manifest.to_bytes()
         await self._insert(manifest.name, manifest.disease, content, notes, findings, ("release.propose", told), now)
         return await self.show(manifest.name)
+
+    async def _non_regression(
+        self, manifest: ReleaseManifest, training: dict[str, Any], earlier: Sequence[Any], reason: str | None
+    ) -> gates.Gate:
+        """Against the newest earlier release that is with all nodes."""
+        row = next((r for r in earlier if r.state in OFFERED and r.percent == 100), None)
+        if row is None:
+            return regression.gate(None, None, reason)
+        found = regression.stated(training, row.name)
+        if found is None:
+            theirs = self._models.read_manifest(row.manifest)
+            blobs = FolderBlobs(self._home.out_of_fold)
+            other = (await self._models.row(row.name)).training
+            answers, others = (oof.load(blobs, t.get("out_of_fold")) for t in (training, other))
+            if answers is not None and others is not None:
+                labels, their_labels = ([x.label for x in m.labels] for m in (manifest, theirs))
+                found = await asyncio.to_thread(regression.paired, answers, labels, others, their_labels)
+        return regression.gate(row.name, found, reason)
 
     async def _second_conversion(self, manifest: ReleaseManifest, converting: Callable[[], None]) -> Second | None:
         """A second conversion of the trunk; None where there is none of ours, or it was done before."""
