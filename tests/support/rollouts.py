@@ -10,6 +10,7 @@ from pathlib import Path
 
 from coordinator.bootstrap import Coordinator, initialise, open_coordinator
 from coordinator.config import Config
+from coordinator.releases.evidence import witnesses
 from coordinator.releases.staged import StagedRollouts
 from coordinator.store.blobs import FolderBlobs
 from coordinator.store.tables import nodes, releases
@@ -79,3 +80,19 @@ async def desk(folder: Path) -> AsyncIterator[Desk]:
         await coordinator.releases.rollout("malaria@1", 100, (), NOW)
         await made.approved("malaria@2")
         yield made
+
+
+async def standing(home: Path, release: str) -> dict[str, str]:
+    """Site → how it stands with a release, as its last heartbeat told a coordinator that runs."""
+    async with open_coordinator(home) as coordinator:
+        rows = await coordinator.fleet.standing(release)
+    return {w.site: w.state for w in witnesses(release, 100, (), NOW, rows, {})}
+
+
+async def invited(home: Path, groups: dict[str, tuple[str, ...]]) -> list[str]:
+    """An invite for each site of a coordinator that runs, with its groups."""
+    async with open_coordinator(home) as coordinator:
+        made = [
+            await coordinator.enrolment.invite(site, names, None, datetime.now(UTC)) for site, names in groups.items()
+        ]
+    return [str(invite["invite"]) for invite in made]
