@@ -73,7 +73,7 @@ class Clinics:
         return any(m.paused for m in Repository(Home(self.home).repository).rollout().models)
 
 
-def until(done: Callable[[], Any], timeout_s: float = 60) -> Any:
+def until(done: Callable[[], Any], timeout_s: float = 120) -> Any:
     end = time.monotonic() + timeout_s
     while not (found := done()):
         assert time.monotonic() < end, "it did not happen in time"
