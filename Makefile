@@ -1,5 +1,5 @@
 # Everything sets up its own environment: a fresh machine needs Python 3.11-3.13, make and the package registries.
-.PHONY: install demo test check bench lock clean
+.PHONY: install demo test test-postgresql check bench lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,6 +25,10 @@ test: install
 	@.ci/offscreen-gl
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m "not alone"
 	$(BIN)/python -m pytest -m alone
+
+# The store, audit trail and queue on a PostgreSQL server of its own; as root on Debian it is installed where it is missing.
+test-postgresql: install
+	tools/postgresql.sh $(BIN)/python -m pytest -m postgresql tests/coordinator/store
 
 check: install
 	@.ci/offscreen-gl

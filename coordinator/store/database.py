@@ -113,10 +113,10 @@ class Database:
             connection = await self._engine.connect()
         except OSError as error:
             raise CoordinatorError("storage.unreachable") from error
-        except Exception as error:
-            if type(error).__module__.startswith("asyncpg"):  # raised as they are while connecting
-                raise CoordinatorError("storage.unreachable") from error
-            raise
+        except DBAPIError as error:
+            if self._engine.dialect.name == "sqlite":
+                raise
+            raise CoordinatorError("storage.unreachable") from error
         try:
             yield connection
         finally:

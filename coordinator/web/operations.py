@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from coordinator.audit.actor import Actor, acting
 from coordinator.errors import CoordinatorError
+from coordinator.web.observing import CODE
 from protocols.access import Grant
 from protocols.errors import Language, MedMeshError
 
@@ -90,6 +91,7 @@ def language(request: Request) -> Language:
 
 def refusal(request: Request, error: MedMeshError) -> Response:
     """An error as an answer: code, sentence, remedy."""
+    request.scope[CODE] = error.code
     headers = {}
     if error.http_status == 401:
         headers["WWW-Authenticate"] = "Bearer"

@@ -79,7 +79,8 @@ class Fetching(Peers):
             finally:
                 await peers.stop()
 
-    def _trust_folder(self, identity: NodeIdentity) -> Path:
+    def trust_folder(self, identity: NodeIdentity) -> Path:
+        """Where verified metadata of the coordinator is kept."""
         return self.paths.trust / identity.ca_sha256[:16]
 
     def _fetching(
@@ -105,7 +106,7 @@ class Fetching(Peers):
         replica = ReplicaUpdater(self.paths.knowledge, store, artifacts, fetcher)
         feed = CatalogueFeed(
             origins,
-            self._trust_folder(identity),
+            self.trust_folder(identity),
             identity.root(),
             anchor,
             store,

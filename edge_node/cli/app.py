@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_node.cli import (
+    audit,
     bundle,
     cache,
     confirm,
@@ -21,6 +22,7 @@ from edge_node.cli.root import app
 
 __all__ = [
     "app",
+    "audit",
     "bundle",
     "cache",
     "confirm",
