@@ -24,6 +24,7 @@ SCRIPTS = (
     "wire",
     "peers",
     "notices",
+    "drift",
     "kb_search",
     "honesty",
     "federation",

@@ -8,6 +8,7 @@ from coordinator.cli import (
     audit,
     datasets,
     federation,
+    fleet,
     jobs,
     keys,
     nodes,
@@ -25,7 +26,21 @@ __all__ = ["main"]
 app = typer.Typer(
     no_args_is_help=True, help="MedMesh coordinator · 协调器. Research use only.", pretty_exceptions_enable=False
 )
-for part in (setup, datasets, training, recalibration, federation, releases, keys, nodes, results, tokens, jobs, audit):
+for part in (
+    setup,
+    datasets,
+    training,
+    recalibration,
+    federation,
+    releases,
+    keys,
+    nodes,
+    fleet,
+    results,
+    tokens,
+    jobs,
+    audit,
+):
     part.register(app)
 
 

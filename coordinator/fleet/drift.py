@@ -9,6 +9,7 @@ each other; counts are therefore divided by how much more the site's own days di
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -19,9 +20,11 @@ FALSE_ALARMS_A_SITE_YEAR = 0.01
 RATES = ("unsure", "not_this_kind_of_image", "poor_quality", "disagreement")
 WINDOWS_DAYS = (7, 28, 91)
 _DAYS = 366
-_LEAST_EARLIER = 50  # pictures, or confirmations; before these a site has no history
+_LEAST_EARLIER, _LEAST_DAYS = (
+    100,
+    28,
+)  # pictures, or confirmations, and days with any; before these a site has no history
 _LEAST_RATIO = 1.5  # a smaller rise is nobody's concern, however certain
-_LEAST_DAYS = 14  # to say how much the days differ
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def alarms(days: Sequence[DayCounts], today: date, releases: int = 1) -> list[Al
     found = []
     for place, rate in enumerate(RATES):
         series = [(day.day, *day.counts[place]) for day in days if day.day < today and day.counts[place][1]]
-        tested = [_test(rate, series, today, window, threshold) for window in WINDOWS_DAYS]
+        tested = (_test(rate, series, today, window, threshold) for window in WINDOWS_DAYS)
         raised = [alarm for alarm in tested if alarm is not None and alarm.p_value < threshold]
         if raised:
             found.append(min(raised, key=lambda alarm: alarm.p_value))
@@ -107,13 +110,14 @@ def alarms(days: Sequence[DayCounts], today: date, releases: int = 1) -> list[Al
 def _test(
     rate: str, series: Sequence[tuple[date, int, int]], today: date, window: int, threshold: float
 ) -> Alarm | None:
-    start = today - timedelta(days=window)
-    earlier_days = [(k, n) for day, k, n in series if day < start]
-    (k1, n1), (k0, n0) = _sum((k, n) for day, k, n in series if day >= start), _sum(earlier_days)
-    if n0 < _LEAST_EARLIER or not n1 or k1 * n0 < _LEAST_RATIO * k0 * n1 or not k1:
+    start = bisect_left(series, (today - timedelta(days=window),))
+    earlier_days, recent_days = ([(k, n) for _, k, n in part] for part in (series[:start], series[start:]))
+    (k1, n1), (k0, n0) = _sum(recent_days), _sum(earlier_days)
+    if n0 < _LEAST_EARLIER or len(earlier_days) < _LEAST_DAYS or not k1 or k1 * n0 < _LEAST_RATIO * k0 * n1:
         return None
     spread = overdispersion(earlier_days)
-    effective = [round(x / spread) for x in (k1, n1, k0, n0)]
+    worst = max(recent_days, key=lambda day: day[0] - day[1] * k0 / n0)
+    effective = [round(x / spread) for x in (k1 - worst[0], n1 - worst[1], k0, n0)]
     return Alarm(rate, window, (k1, n1), (k0, n0), more_by_chance(*effective), threshold, spread)
 
 
@@ -125,13 +129,17 @@ def _sum(pairs: Iterable[tuple[int, int]]) -> tuple[int, int]:
 
 
 def overdispersion(days: Sequence[tuple[int, int]]) -> float:
-    """Pearson's chi-square over its degrees of freedom, at least 1: how much more days differ than independent pictures."""
-    k, n = _sum(days)
-    if len(days) < _LEAST_DAYS or not 0 < k < n:
+    """How much more days differ than independent pictures would, at least 1.
+
+    Pearson's chi-square over its degrees of freedom, and two of its standard errors on top, since a few days tell it badly.
+    """
+    (k, n), freedom = _sum(days), len(days) - 1
+    if not 0 < k < n:
         return 1.0
     p = k / n
     chi_square = sum((found - size * p) ** 2 / (size * p * (1 - p)) for found, size in days)
-    return max(chi_square / (len(days) - 1), 1.0)
+    ratio = chi_square / freedom
+    return max(ratio * (1 + 2 * math.sqrt(2 / freedom)), 1.0) if ratio > 1 else 1.0
 
 
 def more_by_chance(k1: int, n1: int, k0: int, n0: int) -> float:

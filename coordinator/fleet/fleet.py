@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
 from coordinator.errors import CoordinatorError
 from coordinator.fleet.drift import Alarm, DayCounts, alarms, by_day, summed
-from coordinator.fleet.rhythm import LOOKED_BACK, Staleness, staleness, usual_pause_days
+from coordinator.fleet.report import health_row, node_row
+from coordinator.fleet.rhythm import LOOKED_BACK
 from coordinator.fleet.rows import FleetRows, Member
 from coordinator.store.database import Database
 from protocols.heartbeat import Decline, ReleaseHealth
 
-STORAGE_LOW_BYTES = 500_000_000  # a trunk and its heads take 23 MB, an update both versions for a while
-_Z = 1.959964  # 95 %
 _SITES_AT_ONCE = 50
 
 
@@ -69,7 +67,7 @@ class Fleet:
     async def overview(self, now: datetime) -> list[dict[str, Any]]:
         """How every enrolled node stands, in the order of joining."""
         heard = await self._rows.days_heard((now - LOOKED_BACK).date())
-        return [_node(member, heard.get(member.node, []), now) for member in await self._rows.members()]
+        return [node_row(member, heard.get(member.node, []), now) for member in await self._rows.members()]
 
     async def node(self, name: str, now: datetime) -> dict[str, Any]:
         """How one node, by id or name, stands and what it counted on each day.
@@ -81,9 +79,9 @@ class Fleet:
         if len(found) != 1:
             raise CoordinatorError("node.unknown", name=name)
         history = (await self._rows.history([found[0].node])).get(found[0].node, [])
-        days = [{"day": day.isoformat(), "releases": [_health(h) for h in releases]} for day, releases in history]
+        days = [{"day": day.isoformat(), "releases": [health_row(h) for h in releases]} for day, releases in history]
         heard = [day for day, _ in history if day >= (now - LOOKED_BACK).date()]
-        return {**_node(found[0], heard, now), "history": days}
+        return {**node_row(found[0], heard, now), "history": days}
 
     async def alarms(self, now: datetime) -> list[SiteAlarm]:
         """What has drifted at which site, by the release in use there; the surest first."""
@@ -128,79 +126,3 @@ def _drifted(
 def _counts(kept: Sequence[tuple[date, tuple[ReleaseHealth, ...]]], disease: str, release: str) -> list[DayCounts]:
     of_release = [(day, h) for day, releases in kept for h in releases if (h.disease, h.release) == (disease, release)]
     return by_day(of_release)
-
-
-def _node(member: Member, heard: Sequence[date], now: datetime) -> dict[str, Any]:
-    told = member.heartbeat
-    silence: Staleness = staleness(heard, member.last_seen, now)
-    row: dict[str, Any] = {
-        "node": member.node,
-        "name": member.name,
-        "site": member.site,
-        "groups": list(member.groups),
-        "revoked": member.revoked,
-        "enrolled": member.enrolled.isoformat(timespec="seconds"),
-        "last_seen": None if member.last_seen is None else member.last_seen.isoformat(timespec="seconds"),
-        "staleness": silence,
-        "usual_pause_days": usual_pause_days(heard),
-        "via": member.via,
-        "heartbeat": None,
-    }
-    if told is None:
-        return row
-    return {
-        **row,
-        "heartbeat": {
-            "serial": told.serial,
-            "sent": told.sent.isoformat(timespec="minutes"),
-            "program": told.program,
-            "storage": {
-                "used_bytes": told.storage_used_bytes,
-                "free_bytes": told.storage_free_bytes,
-                "low": told.storage_free_bytes < STORAGE_LOW_BYTES,
-            },
-            "outbox": {"waiting": told.outbox_waiting, "refused": told.outbox_refused},
-            "catalogue": {"serial": told.catalogue_serial, "stale_days": told.stale_days},
-            "releases": [_health(health) for health in told.releases],
-            "declined": [_decline(decline) for decline in told.declined],
-            "failures": sum(health.failures for health in told.releases),
-            "events": dict(told.events),
-        },
-    }
-
-
-def _health(health: ReleaseHealth) -> dict[str, Any]:
-    return {
-        "disease": health.disease,
-        "release": health.release,
-        "active": health.active,
-        "since": health.since.isoformat(timespec="minutes"),
-        "self_test": health.self_test,
-        "failures": health.failures,
-        "outcomes": asdict(health.outcomes),
-        "confirmed": health.confirmed,
-        "agreed": health.agreed,
-        "accuracy": accuracy(health.agreed, health.confirmed),
-    }
-
-
-def _decline(decline: Decline) -> dict[str, Any]:
-    detail = None if decline.detail is None else asdict(decline.detail)
-    return {"disease": decline.disease, "release": decline.release, "reason": decline.reason, "detail": detail}
-
-
-def accuracy(agreed: int, confirmed: int) -> Mapping[str, float] | None:
-    """The share of confirmed results that were right, with Wilson's 95 % interval; None: nothing is confirmed.
-
-    Wilson, J Am Stat Assoc 1927;22:209-212.
-    """
-    if not confirmed:
-        return None
-    share, z2 = agreed / confirmed, _Z * _Z
-    middle = (share + z2 / (2 * confirmed)) / (1 + z2 / confirmed)
-    half = _Z * math.sqrt(share * (1 - share) / confirmed + z2 / (4 * confirmed**2)) / (1 + z2 / confirmed)
-    return {
-        "value": round(share, 4),
-        "low": round(max(middle - half, 0.0), 4),
-        "high": round(min(middle + half, 1.0), 4),
-    }

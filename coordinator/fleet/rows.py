@@ -46,6 +46,7 @@ class Member:
     last_seen: datetime | None
     heartbeat: Heartbeat | None
     via: Via | None
+    received: datetime | None
 
 
 class FleetRows:
@@ -104,7 +105,11 @@ class FleetRows:
 
     async def members(self, node: str | None = None) -> list[Member]:
         """Enrolled nodes in the order of joining, or only the one with this id or name."""
-        query = select(nodes, heartbeats.c.document, heartbeats.c.via).outerjoin(heartbeats).order_by(nodes.c.enrolled)
+        query = (
+            select(nodes, heartbeats.c.document, heartbeats.c.via, heartbeats.c.received)
+            .outerjoin(heartbeats)
+            .order_by(nodes.c.enrolled)
+        )
         if node is not None:
             query = query.where((nodes.c.id == node) | (nodes.c.name == node))
         async with self._database.read() as connection:
@@ -149,6 +154,7 @@ def _member(row: Any) -> Member:
         last_seen=None if row.last_seen is None else datetime.fromisoformat(row.last_seen),
         heartbeat=None if row.document is None else read_heartbeat(row.document),
         via=row.via,
+        received=None if row.received is None else datetime.fromisoformat(row.received),
     )
 
 

@@ -28,7 +28,9 @@ def test_a_file_gives_stages_and_settings_and_the_command_has_the_last_word(tmp_
     assert plan.text == "canary:1h,100%" and (plan.policy.least_nodes, plan.policy.least_results) == (4, 7)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"stages = [", b"x" * 70_000, b'stages = "soon"', b"[policy]\nx = 1\n"])
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"stages = [", b"x" * 70_000, b'stages = "soon"', b"[policy]\nx = 1\n"]
+)
 def test_files_that_are_no_plan_are_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "plan.toml"
     file.write_bytes(content)
