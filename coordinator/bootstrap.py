@@ -38,6 +38,8 @@ from coordinator.releases import keys
 from coordinator.releases.lifecycle import Releases
 from coordinator.releases.models import Models
 from coordinator.releases.repository import Repository
+from coordinator.releases.staged import StagedRollouts
+from coordinator.releases.watch import RolloutWatch
 from coordinator.results.parcels import Parcels
 from coordinator.results.store import Results
 from coordinator.store.blobs import write_atomically
@@ -68,6 +70,7 @@ class Coordinator:
     enrolment: Enrolment
     models: Models
     releases: Releases
+    rollouts: StagedRollouts
     results: Results
     parcels: Parcels
     heartbeats: HeartbeatIntake
@@ -79,6 +82,10 @@ class Coordinator:
     uploads: Uploads
     jobs: Queue
     trail: Trail
+
+    def rollout_watch(self) -> RolloutWatch:
+        """What moves and stops staged rollouts."""
+        return RolloutWatch(self.rollouts.look, self.database, utc_now)
 
     def federation(self, lines: Lines) -> FederationRunner:
         """What works off federated runs over the nodes' lines."""
@@ -175,6 +182,7 @@ async def open_coordinator(root: Path, cost: Cost = COST) -> AsyncIterator[Coord
         authority = Authority.load(home)
         models = Models(database, home)
         releases = Releases(database, home, config, models)
+        fleet = Fleet(database)
         yield Coordinator(
             home=home,
             config=config,
@@ -183,10 +191,11 @@ async def open_coordinator(root: Path, cost: Cost = COST) -> AsyncIterator[Coord
             enrolment=Enrolment(database, home, authority, releases.repository),
             models=models,
             releases=releases,
+            rollouts=StagedRollouts(database, releases, fleet.standing),
             results=Results(database),
             parcels=Parcels(database, authority),
             heartbeats=HeartbeatIntake(database, authority, utc_now),
-            fleet=Fleet(database),
+            fleet=fleet,
             engine=LocalEngine(),
             tokens=Tokens(database, authority.fingerprint),
             users=Users(database, hasher, config.name),

@@ -103,6 +103,7 @@ async def serve(
             ),
             coordinator.federation,
             coordinator.dashboard,
+            coordinator.rollout_watch(),
             Listening(host, port, node_port, public_url, not no_zeroconf),
             utc_now,
             ready,

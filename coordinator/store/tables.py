@@ -311,6 +311,41 @@ password_links = Table(
     Column("expires", String(40), nullable=False),
 )
 
+# --- staged rollouts ---------------------------------------------------------------------------------------------
+
+# A rollout that goes on by itself. What is offered stands with the release; this is where it is in its plan.
+staged_rollouts = Table(
+    "staged_rollouts",
+    metadata,
+    Column("release", ForeignKey("releases.name", ondelete="CASCADE"), primary_key=True),
+    Column("plan", JSON, nullable=False),  # stages, canary groups, policy
+    Column("stage", Integer, nullable=False),  # index; as many as there are stages: done, nothing is watched any more
+    Column("since", String(40), nullable=False),  # when this stage began
+    Column("revision", Integer, nullable=False),  # rises with every change, so that no two writers undo each other
+    Column("decision", JSON, nullable=False),  # the last one with its reasons
+    Column("decided", String(40), nullable=False),
+    Column("known", JSON, nullable=False),  # node -> what it had said when the rollout was paused, and since
+    Column("accepted", JSON, nullable=False),  # node -> what a person knew who let it go on
+)
+
+# What a node had counted with the release before the one that is rolled out; nodes tell no more of what they have left.
+rollout_baselines = Table(
+    "rollout_baselines",
+    metadata,
+    Column("release", ForeignKey("staged_rollouts.release", ondelete="CASCADE"), primary_key=True),
+    Column("node", String(40), primary_key=True),
+    Column("counts", JSON, nullable=False),
+)
+
+# What only one process may do at a time, and which does.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("holder", String(40), nullable=False),
+    Column("until", String(40), nullable=False),
+)
+
 # --- fleet: how nodes say they stand (``protocols.heartbeat``). The newest of each node, and the last of each of its days.
 heartbeats = Table(
     "fleet",

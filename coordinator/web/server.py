@@ -32,6 +32,7 @@ from coordinator.nodes.authority import Authority
 from coordinator.nodes.enrolment import Enrolment
 from coordinator.nodes.gateway import Gateway
 from coordinator.releases.lifecycle import Releases
+from coordinator.releases.watch import RolloutWatch
 from coordinator.results.parcels import Parcels
 from coordinator.results.store import Results
 from coordinator.results.writer import ResultWriter
@@ -148,6 +149,7 @@ async def serve(
     intake: Intake,
     federation: Callable[[Lines], FederationRunner],
     dashboard: Callable[[KnowledgeBase, str], list[Page]],
+    rollouts: RolloutWatch,
     listening: Listening,
     clock: Clock,
     ready: Callable[[dict[str, str]], None],
@@ -171,13 +173,18 @@ async def serve(
 
     writer = ResultWriter(results, clock)
     lines = Lines()
+
+    async def heard(sender: str, frame: bytes) -> None:
+        await heartbeats.take(sender, frame)
+        rollouts.hear()
+
     gateway = Gateway(
         lambda digest: enrolment.node_of(digest, clock()),
         enrolment.revoked,
         releases.serial,
         writer.store,
         lines,
-        heartbeats.take,
+        heard,
     )
     context = authority.gateway_context(certificate, key)
     async with contextlib.AsyncExitStack() as stack:
@@ -190,6 +197,7 @@ async def serve(
             listener.close()
             raise CoordinatorError("coordinator.port_in_use", host=listening.host, port=listening.node_port) from error
         await stack.enter_async_context(federation(lines).running())  # ends before the lines do
+        await stack.enter_async_context(rollouts.running())
         node_port = server.sockets[0].getsockname()[1]
         url = (listening.public_url or f"https://{_bracketed(shown)}:{port}").rstrip("/")
         node_url = f"wss://{_bracketed(_host(url))}:{node_port}"
