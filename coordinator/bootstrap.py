@@ -103,6 +103,8 @@ class Coordinator:
                 datasets=Datasets(self.database, self.home, self.engine, self.config.intake),
                 models=self.models,
                 releases=self.releases,
+                rollouts=self.rollouts,
+                fleet=self.fleet,
                 enrolment=self.enrolment,
                 tokens=self.tokens,
                 users=self.users,

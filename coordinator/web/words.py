@@ -83,6 +83,22 @@ WORDS: Final = {
     "truncated": mark("cut off"),
     "rewritten": mark("not what a signed head says"),
     "no_head": mark("there is no signed head"),
+    "fresh": mark("in touch"),
+    "late": mark("late"),
+    "lost": mark("lost"),
+    "passed": mark("passed"),
+    "refused": mark("refused"),
+    "worse_here": mark("worse on this site's own images"),
+    "by_hand": mark("by hand"),
+    "silent": mark("silent"),
+    "waiting": mark("heard, without it"),
+    "declined": mark("declined"),
+    "not offered": mark("not offered"),
+    "canary": mark("canary"),
+    "failures": mark("crashes"),
+    "non_regression": mark("Not worse than the release in use"),
+    "notes": mark("It has release notes"),
+    "card_complete": mark("The model card is complete"),
     "quick": mark("quick"),
     "standard": mark("standard"),
     "full": mark("full"),
@@ -95,14 +111,27 @@ WORDS: Final = {
 
 
 _TONES: Final = {
-    "good": {"released", "done", "valid", "active", "reviewed", "current", "approved", "confirmed"},
-    "warn": {"proposed", "draft", "no_password", "stale", "never", "expired", "cancelled", "stopped", "urgent"},
-    "bad": {"paused", "withdrawn", "failed", "revoked", "emergency"},
+    "good": {"released", "done", "valid", "active", "reviewed", "current", "approved", "confirmed", "fresh"},
+    "warn": {
+        "proposed",
+        "draft",
+        "no_password",
+        "stale",
+        "never",
+        "expired",
+        "cancelled",
+        "stopped",
+        "urgent",
+        "late",
+        "silent",
+    },
+    "bad": {"paused", "lost", "declined", "refused", "withdrawn", "failed", "revoked", "emergency"},
     "busy": {"running", "stopping"},
 }
 
 # What a page says after something was done; the address carries the key alone.
 DONE: Final = {
+    "next": mark("The rollout is at its next stage."),
     "paused": mark("The release is paused: sites keep what they have."),
     "resumed": mark("The release goes on."),
     "rolled-back": mark("The release is rolled back: sites return to the one before."),

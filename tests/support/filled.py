@@ -16,6 +16,7 @@ from coordinator.store.tables import (
     dataset_owners,
     datasets,
     federations,
+    heartbeats,
     jobs,
     labels,
     models,
@@ -24,7 +25,9 @@ from coordinator.store.tables import (
     results,
     samples,
 )
+from protocols.heartbeat import Outcomes
 from protocols.manifest import Label, ReleaseManifest
+from tests.support.heartbeats import HEART, health
 from tests.support.manifests import example
 from tests.support.uploads import Office
 
@@ -68,6 +71,13 @@ async def fill(
                     last_seen=seen,
                 )
             )
+            if seen is not None:
+                beat = replace(HEART, releases=(health("malaria@2", outcomes=Outcomes(80, 9, 2, 1)),))
+                await connection.execute(
+                    heartbeats.insert().values(
+                        node=f"{number:016x}", serial=12, received=seen, seen=seen, via="line", document=beat.document()
+                    )
+                )
         dataset = (
             await connection.execute(
                 datasets.insert().values(

@@ -15,8 +15,8 @@ from coordinator.web.pages import (
     releases,
     sites,
     tokens,
-    users,
     upload,
+    users,
 )
 from coordinator.web.pages.desk import Desk
 from coordinator.web.pages.table import Page, shown

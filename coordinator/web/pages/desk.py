@@ -9,12 +9,14 @@ from coordinator.access.users import Users
 from coordinator.audit.log import Trail
 from coordinator.config import Config
 from coordinator.federation.jobs import Jobs as Federations
+from coordinator.fleet.fleet import Fleet
 from coordinator.home import Home
 from coordinator.intake.datasets import Datasets
 from coordinator.jobs.queue import Queue
 from coordinator.nodes.enrolment import Enrolment
 from coordinator.releases.lifecycle import Releases
 from coordinator.releases.models import Models
+from coordinator.releases.staged import StagedRollouts
 from coordinator.store.database import Database
 from coordinator.uploads.store import Uploads
 from disease_kb.store import KnowledgeBase
@@ -31,6 +33,8 @@ class Desk:
     datasets: Datasets
     models: Models
     releases: Releases
+    rollouts: StagedRollouts
+    fleet: Fleet
     enrolment: Enrolment
     tokens: Tokens
     users: Users

@@ -100,7 +100,7 @@ def rows(desk: Desk) -> list[Page]:
 async def _read(desk: Desk, now: datetime, free_share: float) -> tuple[Counts, dict[str, int], list[Any]]:
     old = (now - STALE).isoformat(timespec="seconds")
     recent = (now - _RECENT).isoformat(timespec="seconds")
-    heard = func.max(func.coalesce(nodes.c.last_seen, ""), func.coalesce(heartbeats.c.received, ""))
+    heard = func.max(func.coalesce(nodes.c.last_seen, ""), func.coalesce(heartbeats.c.seen, ""))
     joined = nodes.outerjoin(heartbeats)
     async with desk.database.read() as connection:
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from coordinator.errors import CoordinatorError
 from coordinator.releases.asking import Asked
+from coordinator.releases.stages import USUAL, StagedPlan, read_stages
 from coordinator.store.tables import approvals, releases, results
 from coordinator.web.pages.desk import Desk
 from coordinator.web.pages.sites import qr
@@ -35,7 +36,7 @@ def rows(desk: Desk) -> list[Page]:
         )
 
     async def one(view: View) -> Response:
-        release = await desk.releases.show(_name(view))
+        release = await desk.rollouts.show(_name(view), desk.clock())
         asked = None
         if release["state"] == "proposed":
             digest = await desk.releases.digest(release["release"])
@@ -46,7 +47,12 @@ def rows(desk: Desk) -> list[Page]:
             )
             outcomes = {r.outcome: r.number for r in await connection.execute(query.group_by(results.c.outcome))}
         return view.render(
-            "release.html", release=release, asked=asked, code=qr(asked) if asked else None, outcomes=outcomes
+            "release.html",
+            release=release,
+            usual=USUAL,
+            asked=asked,
+            code=qr(asked) if asked else None,
+            outcomes=outcomes,
         )
 
     async def rollout(view: View) -> Response:
@@ -54,6 +60,15 @@ def rows(desk: Desk) -> list[Page]:
         percent = view.form.number("percent", 0, 100)
         await desk.releases.rollout(name, percent, view.form.words("groups"), desk.clock())
         return view.to(quoted("releases", name), done="rolled-out")
+
+    async def staged(view: View) -> Response:
+        plan = StagedPlan(read_stages(view.form.text("stages", 200, needed=True)), view.form.words("groups"))
+        await desk.rollouts.start(_name(view), plan, desk.clock())
+        return view.to(quoted("releases", _name(view)), done="rolled-out")
+
+    async def further(view: View) -> Response:
+        await desk.rollouts.next(_name(view), desk.clock())
+        return view.to(quoted("releases", _name(view)), done="next")
 
     async def pause(view: View) -> Response:
         await desk.releases.pause(_name(view), desk.clock())
@@ -79,6 +94,8 @@ def rows(desk: Desk) -> list[Page]:
         Page("GET", "/releases", listed, see),
         Page("GET", "/releases/{name}", one, see),
         Page("POST", "/releases/{name}/rollout", rollout, act),
+        Page("POST", "/releases/{name}/staged", staged, act),
+        Page("POST", "/releases/{name}/next", further, act),
         Page("POST", "/releases/{name}/pause", pause, act),
         Page("POST", "/releases/{name}/resume", resume, act),
         Page("POST", "/releases/{name}/rollback", rollback, act),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import segno
@@ -19,6 +19,7 @@ from coordinator.web.pages.table import Page
 from coordinator.web.views import View, pages_of, quoted
 
 EACH = 50
+_DRIFT_KEPT = timedelta(minutes=10)
 ORDERS = ("name", "site", "heard", "enrolled")
 State = Literal["current", "stale", "never", "revoked"]
 
@@ -34,6 +35,9 @@ class Standing:
     enrolled: str
     heard: str  # empty: never
     state: State
+    program: str = ""  # as it said last; empty: nothing
+    free_bytes: int | None = None
+    waiting: int | None = None  # results that it has not brought yet
 
 
 def state(revoked: bool, heard: str, now: datetime) -> State:
@@ -60,6 +64,7 @@ def chosen(standings: list[Standing], text: str, wanted: str, order: str, down: 
 
 def rows(desk: Desk) -> list[Page]:
     """The rows."""
+    drifted: tuple[datetime, list[dict[str, Any]]] | None = None  # counted anew at most every ten minutes
 
     async def listed(view: View) -> Response:
         standings = await _standings(desk)
@@ -78,7 +83,14 @@ def rows(desk: Desk) -> list[Page]:
         )
 
     async def one(view: View) -> Response:
-        return view.render("site.html", site=await _one(desk, view.request.path_params["node"]))
+        site = await _one(desk, view.request.path_params["node"])
+        return view.render("site.html", site=site, told=await desk.fleet.node(site.node, desk.clock()))
+
+    async def drift(view: View) -> Response:
+        nonlocal drifted
+        if drifted is None or desk.clock() - drifted[0] > _DRIFT_KEPT:
+            drifted = desk.clock(), [alarm.document() for alarm in await desk.fleet.alarms(desk.clock())]
+        return view.render("drift.html", alarms=drifted[1], at=drifted[0])
 
     async def invite_form(view: View) -> Response:
         return view.render("invite.html", invite=None)
@@ -102,6 +114,7 @@ def rows(desk: Desk) -> list[Page]:
         Page("GET", "/sites", listed, view),
         Page("GET", "/sites/invite", invite_form, manage),
         Page("POST", "/sites/invite", invite, manage),
+        Page("GET", "/sites/drift", drift, view),
         Page("GET", "/sites/{node}", one, view),
         Page("POST", "/sites/{node}/revoke", revoke, manage),
     ]
@@ -115,15 +128,26 @@ def qr(text: str) -> Markup:
 
 async def _standings(desk: Desk) -> list[Standing]:
     columns = (nodes.c.id, nodes.c.name, nodes.c.site, nodes.c.groups, nodes.c.revoked, nodes.c.enrolled)
-    query = select(*columns, nodes.c.last_seen, heartbeats.c.received).outerjoin(heartbeats)
+    query = select(*columns, nodes.c.last_seen, heartbeats.c.seen, heartbeats.c.document).outerjoin(heartbeats)
     async with desk.database.read() as connection:
         found = (await connection.execute(query)).all()
     return [_standing(row, desk.clock()) for row in found]
 
 
 def _standing(row: Any, now: datetime) -> Standing:
-    heard = max(row.last_seen or "", row.received or "")
-    return Standing(row.id, row.name, row.site, tuple(row.groups), row.enrolled, heard, state(row.revoked, heard, now))
+    heard, told = max(row.last_seen or "", row.seen or ""), row.document or {}
+    return Standing(
+        row.id,
+        row.name,
+        row.site,
+        tuple(row.groups),
+        row.enrolled,
+        heard,
+        state(row.revoked, heard, now),
+        told.get("program", ""),
+        told["storage"][1] if told else None,
+        told["outbox"][0] if told else None,
+    )
 
 
 async def _one(desk: Desk, node: str) -> Standing:

@@ -155,7 +155,7 @@ async def sent(browser: Browser, status: int, data: bytes = ZIP, **fields: str) 
 
 def kept(browser: Browser) -> list[Path]:
     folder = browser.office.coordinator.home.uploads
-    return [p for p in folder.iterdir()] if folder.exists() else []
+    return list(folder.iterdir()) if folder.exists() else []
 
 
 async def test_an_upload_becomes_a_job_with_the_bytes_that_were_sent(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.support.pages import browsing, text_of
 
 NODE = "0" * 16
 PATHS = (
-    "/", "/sites", "/sites?find=clinic&state=stale&order=heard&direction=down", "/sites/invite", f"/sites/{NODE}",
+    "/", "/sites", "/sites?find=clinic&state=stale&order=heard&direction=down", "/sites/invite", "/sites/drift", f"/sites/{NODE}",
     "/datasets", "/datasets/malaria", "/datasets/malaria/report", "/upload",
     "/jobs", "/jobs?state=failed", "/jobs/0000000000", "/jobs/0000000001", "/jobs/0000000003",
     "/models", "/models/malaria@1", "/models/malaria@1/card", "/models/malaria@1/curves",
