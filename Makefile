@@ -23,6 +23,7 @@ demo: install
 
 test: install
 	@.ci/offscreen-gl
+	@tools/chromium.sh
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m "not alone"
 	$(BIN)/python -m pytest -m alone
 

@@ -23,9 +23,13 @@ from coordinator.audit.log import Trail
 from coordinator.config import Config
 from coordinator.engine.local import LocalEngine
 from coordinator.errors import CoordinatorError
+from coordinator.federation.jobs import Jobs as Federations
 from coordinator.federation.lines import Lines
 from coordinator.federation.runner import FederationRunner
+from coordinator.fleet.fleet import Fleet
+from coordinator.fleet.intake import HeartbeatIntake
 from coordinator.home import Home
+from coordinator.intake.datasets import Datasets
 from coordinator.jobs.queue import Queue
 from coordinator.nodes import authority as nodes_authority
 from coordinator.nodes.authority import Authority
@@ -34,15 +38,20 @@ from coordinator.releases import keys
 from coordinator.releases.lifecycle import Releases
 from coordinator.releases.models import Models
 from coordinator.releases.repository import Repository
+from coordinator.releases.staged import StagedRollouts
+from coordinator.releases.watch import RolloutWatch
 from coordinator.results.parcels import Parcels
 from coordinator.results.store import Results
 from coordinator.store.blobs import write_atomically
 from coordinator.store.database import Database
 from coordinator.uploads.store import Uploads
+from protocols.clock import Clock
 from protocols.trust import Rollout
 
 if TYPE_CHECKING:
     from coordinator.jobs.work import ImportModel
+    from coordinator.web.html import Page
+    from disease_kb.store import KnowledgeBase
 
 
 def utc_now() -> datetime:
@@ -61,8 +70,11 @@ class Coordinator:
     enrolment: Enrolment
     models: Models
     releases: Releases
+    rollouts: StagedRollouts
     results: Results
     parcels: Parcels
+    heartbeats: HeartbeatIntake
+    fleet: Fleet
     engine: LocalEngine
     tokens: Tokens
     users: Users
@@ -71,9 +83,41 @@ class Coordinator:
     jobs: Queue
     trail: Trail
 
+    def rollout_watch(self) -> RolloutWatch:
+        """What moves and stops staged rollouts."""
+        return RolloutWatch(self.rollouts.look, self.database, utc_now)
+
     def federation(self, lines: Lines) -> FederationRunner:
         """What works off federated runs over the nodes' lines."""
         return FederationRunner(lines, self.database, self.home, self.models, self.engine, utc_now)
+
+    def dashboard(self, knowledge: KnowledgeBase, url: str, clock: Clock = utc_now) -> list[Page]:
+        """The pages for people; ``url`` is where others reach us."""
+        from coordinator.web.pages import Desk, pages
+
+        return pages(
+            Desk(
+                home=self.home,
+                config=self.config,
+                database=self.database,
+                datasets=Datasets(self.database, self.home, self.engine, self.config.intake),
+                models=self.models,
+                releases=self.releases,
+                rollouts=self.rollouts,
+                fleet=self.fleet,
+                enrolment=self.enrolment,
+                tokens=self.tokens,
+                users=self.users,
+                trail=self.trail,
+                uploads=self.uploads,
+                jobs=self.jobs,
+                federations=Federations(self.database),
+                knowledge=knowledge,
+                url=url,
+                ca_sha256=self.authority.fingerprint,
+                clock=clock,
+            )
+        )
 
 
 async def initialise(root: Path, config: Config) -> None:
@@ -140,6 +184,7 @@ async def open_coordinator(root: Path, cost: Cost = COST) -> AsyncIterator[Coord
         authority = Authority.load(home)
         models = Models(database, home)
         releases = Releases(database, home, config, models)
+        fleet = Fleet(database)
         yield Coordinator(
             home=home,
             config=config,
@@ -148,8 +193,11 @@ async def open_coordinator(root: Path, cost: Cost = COST) -> AsyncIterator[Coord
             enrolment=Enrolment(database, home, authority, releases.repository),
             models=models,
             releases=releases,
+            rollouts=StagedRollouts(database, releases, fleet.standing),
             results=Results(database),
             parcels=Parcels(database, authority),
+            heartbeats=HeartbeatIntake(database, authority, utc_now),
+            fleet=fleet,
             engine=LocalEngine(),
             tokens=Tokens(database, authority.fingerprint),
             users=Users(database, hasher, config.name),

@@ -94,6 +94,7 @@ async def serve(
             coordinator.results,
             coordinator.parcels,
             Access(coordinator.tokens, coordinator.users, coordinator.sessions, coordinator.config.web),
+            coordinator.heartbeats,
             Intake(
                 coordinator.uploads,
                 coordinator.jobs,
@@ -101,6 +102,8 @@ async def serve(
                 coordinator.config.uploads,
             ),
             coordinator.federation,
+            coordinator.dashboard,
+            coordinator.rollout_watch(),
             Listening(host, port, node_port, public_url, not no_zeroconf),
             utc_now,
             ready,

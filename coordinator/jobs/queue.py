@@ -27,7 +27,7 @@ _LISTED: Final = 200
 class Request:
     """What is asked for."""
 
-    kind: str  # import | model_import | train
+    kind: str  # import | model_import | train | propose
     subject: str
     owner: str  # empty: the keeper
     scopes: frozenset[str]

@@ -129,6 +129,44 @@ def best_site(manifest: ReleaseManifest, reason: str | None) -> Gate:
     return Gate("best_site", False, f"{shown}; say why it is released all the same with --accept-worse")
 
 
+def notes(text: str, earlier: str | None) -> Gate:
+    """Release notes say what changes for those who have the release before.
+
+    Args:
+        text: the notes.
+        earlier: those of the last release that nodes were offered; None: there was none.
+    """
+    if earlier is None:
+        return Gate("notes", True, text.strip() or "the first release of this model needs none")
+    if sum(c.isalpha() for c in text) < _LEAST_NOTES:
+        return Gate("notes", False, "say what changes for those who have the release before, with --notes")
+    if text.strip() == earlier.strip():
+        return Gate("notes", False, "the notes are those of the release before; say what changes, with --notes")
+    return Gate("notes", True, text.strip())
+
+
+_LEAST_NOTES = 4  # letters: a word, or two of Chinese
+
+
+def card_complete(manifest: ReleaseManifest) -> Gate:
+    """The card can say what the model is for, what it was made of and how good it is, or that this is not known."""
+    missing = [label.label for label in manifest.labels if not label.label.strip()]
+    wanted: dict[str, Any] = {"its origin": manifest.data}
+    if manifest.backbone is not None:
+        wanted |= {
+            "the training data's name": manifest.data.get("dataset"),
+            "the number of images": manifest.data.get("images"),
+            "the number of groups": manifest.data.get("groups"),
+            "balanced accuracy on unseen groups": manifest.metrics.get("balanced_accuracy"),
+            "the backbone's source": manifest.backbone.source,
+            "the backbone's licence": manifest.backbone.licence,
+        }
+    missing += [name for name, value in wanted.items() if not value]
+    if missing:
+        return Gate("card_complete", False, f"the card lacks {', '.join(missing)}; make the version anew")
+    return Gate("card_complete", True, "the card states origin, data, figures and licence")
+
+
 def _figure(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3f}"
 

@@ -144,16 +144,6 @@ nodes = Table(
     Column("last_seen", String(40)),
 )
 
-# How nodes that have no line say they stand; the newest of each.
-heartbeats = Table(
-    "heartbeats",
-    metadata,
-    Column("node", ForeignKey("nodes.id"), primary_key=True),
-    Column("number", BigInteger, nullable=False),  # rises with every parcel of the node
-    Column("received", String(40), nullable=False),
-    Column("document", JSON, nullable=False),
-)
-
 # What nodes report. The number is the order of arrival; a report is known by its node and the id that the node gave it.
 results = Table(
     "results",
@@ -239,7 +229,7 @@ jobs = Table(
     metadata,
     Column("number", Integer, primary_key=True),  # the order in which they run
     Column("id", String(32), unique=True, nullable=False),
-    Column("kind", String(20), nullable=False),  # import | model_import | train
+    Column("kind", String(20), nullable=False),  # import | model_import | train | propose
     Column("subject", String(120), nullable=False),  # what it writes to; one job a subject at a time
     Column("owner", String(80), nullable=False),  # empty: the keeper
     Column("scopes", JSON, nullable=False),  # what the asker was allowed when it was queued
@@ -319,4 +309,61 @@ password_links = Table(
     Column("user", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),  # a new one ends the one before
     Column("secret_sha256", String(64), unique=True, nullable=False),
     Column("expires", String(40), nullable=False),
+)
+
+# --- staged rollouts ---------------------------------------------------------------------------------------------
+
+# A rollout that goes on by itself. What is offered stands with the release; this is where it is in its plan.
+staged_rollouts = Table(
+    "staged_rollouts",
+    metadata,
+    Column("release", ForeignKey("releases.name", ondelete="CASCADE"), primary_key=True),
+    Column("plan", JSON, nullable=False),  # stages, canary groups, policy
+    Column("stage", Integer, nullable=False),  # index; as many as there are stages: done, nothing is watched any more
+    Column("since", String(40), nullable=False),  # when this stage began
+    Column("revision", Integer, nullable=False),  # rises with every change, so that no two writers undo each other
+    Column("decision", JSON, nullable=False),  # the last one with its reasons
+    Column("decided", String(40), nullable=False),
+    Column("known", JSON, nullable=False),  # node -> what it had said when the rollout was paused, and since
+    Column("accepted", JSON, nullable=False),  # node -> what a person knew who let it go on
+)
+
+# What a node had counted with the release before the one that is rolled out; nodes tell no more of what they have left.
+rollout_baselines = Table(
+    "rollout_baselines",
+    metadata,
+    Column("release", ForeignKey("staged_rollouts.release", ondelete="CASCADE"), primary_key=True),
+    Column("node", String(40), primary_key=True),
+    Column("counts", JSON, nullable=False),
+)
+
+# What only one process may do at a time, and which does.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("holder", String(40), nullable=False),
+    Column("until", String(40), nullable=False),
+)
+
+# --- fleet: how nodes say they stand (``protocols.heartbeat``). The newest of each node, and the last of each of its days.
+heartbeats = Table(
+    "fleet",
+    metadata,
+    Column("node", ForeignKey("nodes.id"), primary_key=True),
+    Column("serial", BigInteger, nullable=False),  # rises with every heartbeat of the node
+    Column("received", String(40), nullable=False),
+    Column("seen", String(40), nullable=False),  # when the node certainly was alive; never later than it was received
+    Column("via", String(10), nullable=False),  # line | peer | parcel
+    Column("document", JSON, nullable=False),
+)
+
+heartbeat_days = Table(
+    "fleet_days",
+    metadata,
+    Column("node", ForeignKey("nodes.id"), primary_key=True),
+    Column("day", String(10), primary_key=True),  # UTC
+    Column("serial", BigInteger, nullable=False),
+    Column("releases", JSON, nullable=False),  # as in the document
+    Index("fleet_days_by_day", "day"),
 )

@@ -72,7 +72,7 @@ class Uploads:
             await asyncio.to_thread(self._make_folder, upload, declared.groups_csv)
             found = await self._insert(upload, declared, who, now)
         except OSError as error:
-            raise _no_room(error) from error
+            raise no_room(error) from error
         finally:
             if not await self._exists(upload):
                 await asyncio.to_thread(self._remove_folder, upload)
@@ -220,7 +220,7 @@ class Uploads:
         except FileNotFoundError as error:
             raise CoordinatorError("upload.unknown", upload=path.parent.name) from error
         except OSError as error:
-            raise _no_room(error) from error
+            raise no_room(error) from error
         try:
             async for block in blocks:
                 if written + len(batch) + len(block) > wanted:
@@ -238,7 +238,7 @@ class Uploads:
                 raise CoordinatorError("upload.part_digest", part=number)
             await asyncio.to_thread(os.fsync, descriptor)
         except OSError as error:
-            raise _no_room(error) from error
+            raise no_room(error) from error
         finally:
             os.close(descriptor)
 
@@ -343,7 +343,7 @@ def _text(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
 
 
-def _no_room(error: OSError) -> Exception:
+def no_room(error: OSError) -> Exception:
     return CoordinatorError("upload.no_room") if error.errno in (errno.ENOSPC, errno.EDQUOT) else error
 
 

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from coordinator.access.forgery import SAFE, right_token
+from coordinator.audit.actor import Actor, acting
 from coordinator.errors import CoordinatorError
 from coordinator.web.observing import CODE
 from protocols.access import Principal
@@ -146,8 +147,11 @@ def _endpoint(path: str, rows: dict[str, Row]) -> Public:
 
 async def _call(row: Row, request: Request) -> Response:
     if row.rights is None:
-        return await cast(Public, row.handler)(request)
-    return await cast(Allowed, row.handler)(request, await admit(row, request))
+        with acting(Actor("system", "public")):  # what proves itself by signature or invite says who it is
+            return await cast(Public, row.handler)(request)
+    principal = await admit(row, request)
+    with acting(Actor(principal.kind, principal.name)):
+        return await cast(Allowed, row.handler)(request, principal)
 
 
 async def admit(row: Row, request: Request) -> Principal:

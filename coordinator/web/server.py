@@ -23,6 +23,7 @@ from coordinator.config import UploadLimits, WebLimits
 from coordinator.errors import CoordinatorError
 from coordinator.federation.lines import Lines
 from coordinator.federation.runner import FederationRunner
+from coordinator.fleet.intake import HeartbeatIntake
 from coordinator.home import Home
 from coordinator.jobs.queue import Queue
 from coordinator.jobs.runner import Runner, command
@@ -31,6 +32,7 @@ from coordinator.nodes.authority import Authority
 from coordinator.nodes.enrolment import Enrolment
 from coordinator.nodes.gateway import Gateway
 from coordinator.releases.lifecycle import Releases
+from coordinator.releases.watch import RolloutWatch
 from coordinator.results.parcels import Parcels
 from coordinator.results.store import Results
 from coordinator.results.writer import ResultWriter
@@ -47,6 +49,7 @@ from coordinator.web.operations import Operation
 from coordinator.web.sign_in import pages
 from coordinator.web.uploads import operations
 from disease_kb.seeding import open_or_build
+from disease_kb.store import KnowledgeBase
 from protocols.clock import Clock
 
 _log = logging.getLogger("medmesh.server")
@@ -142,8 +145,11 @@ async def serve(
     results: Results,
     parcels: Parcels,
     access: Access,
+    heartbeats: HeartbeatIntake,
     intake: Intake,
     federation: Callable[[Lines], FederationRunner],
+    dashboard: Callable[[KnowledgeBase, str], list[Page]],
+    rollouts: RolloutWatch,
     listening: Listening,
     clock: Clock,
     ready: Callable[[dict[str, str]], None],
@@ -167,19 +173,31 @@ async def serve(
 
     writer = ResultWriter(results, clock)
     lines = Lines()
+
+    async def heard(sender: str, frame: bytes) -> None:
+        await heartbeats.take(sender, frame)
+        rollouts.hear()
+
     gateway = Gateway(
-        lambda digest: enrolment.node_of(digest, clock()), enrolment.revoked, releases.serial, writer.store, lines
+        lambda digest: enrolment.node_of(digest, clock()),
+        enrolment.revoked,
+        releases.serial,
+        writer.store,
+        lines,
+        heard,
     )
     context = authority.gateway_context(certificate, key)
     async with contextlib.AsyncExitStack() as stack:
         knowledge = await stack.enter_async_context(await open_or_build(home.root))
         await stack.enter_async_context(writer.running())
+        await stack.enter_async_context(heartbeats.running())
         try:
             server = await stack.enter_async_context(gateway.listen(listening.host, listening.node_port, context))
         except OSError as error:
             listener.close()
             raise CoordinatorError("coordinator.port_in_use", host=listening.host, port=listening.node_port) from error
         await stack.enter_async_context(federation(lines).running())  # ends before the lines do
+        await stack.enter_async_context(rollouts.running())
         node_port = server.sockets[0].getsockname()[1]
         url = (listening.public_url or f"https://{_bracketed(shown)}:{port}").rstrip("/")
         node_url = f"wss://{_bracketed(_host(url))}:{node_port}"
@@ -199,7 +217,7 @@ async def serve(
             clock=clock,
             gate=gate,
             more=[*intake.rows(clock), *health.operations(well)],
-            pages=access.pages(gate, clock),
+            pages=[*access.pages(gate, clock), *dashboard(knowledge, url)],
         )
         ignore_broken(loop)
         starlette = make_app(services)

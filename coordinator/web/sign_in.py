@@ -27,7 +27,7 @@ from protocols.errors import MedMeshError
 FORM_COOKIE: Final = (
     "__Host-medmesh-form"  # of those who have not signed in: ties a form to the browser that it was shown in
 )
-START_PAGE: Final = "/account"
+START_PAGE: Final = "/"
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 
 

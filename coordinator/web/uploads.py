@@ -81,7 +81,7 @@ _STATE = _object(
 )
 _LINE: dict[str, Schema] = {
     "job": {"type": "string"},
-    "kind": {"enum": ["import", "model_import", "train"]},
+    "kind": {"enum": ["import", "model_import", "train", "propose"]},
     "subject": {"type": "string"},
     "owner": {"type": "string"},
     "state": {"enum": ["queued", "running", *queue.ENDED]},

@@ -9,7 +9,7 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ import httpx
 from hypercorn.asyncio import serve
 from hypercorn.config import Config as HttpConfig
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from coordinator.access.passwords import Cost
 from coordinator.bootstrap import Coordinator, initialise, open_coordinator
@@ -123,7 +124,7 @@ async def office(home: Path, limits: UploadLimits = LIMITS, web: WebLimits = UNL
             clock=clock,
             gate=gate,
             more=[*more, *health.operations(well)],
-            pages=access.pages(gate, clock),
+            pages=[*access.pages(gate, clock), *coordinator.dashboard(knowledge, "https://n", clock)],
         )
         app = make_app(services)
         yield Office(coordinator, app, app.state.operations, app.state.pages, clock, meters)
@@ -156,8 +157,15 @@ async def put(client: httpx.AsyncClient, upload: str, number: int, part: bytes, 
 class Serving:
     """The API on loopback, in a thread with a loop of its own."""
 
-    def __init__(self, home: Path, limits: UploadLimits = LIMITS, tls: bool = True) -> None:
+    def __init__(
+        self,
+        home: Path,
+        limits: UploadLimits = LIMITS,
+        tls: bool = True,
+        around: Callable[[ASGIApp], ASGIApp] = forgiving,
+    ) -> None:
         self._arguments = home, limits, tls
+        self._around = around
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
@@ -189,4 +197,4 @@ class Serving:
             self._loop.call_later(0.2, self._started.set)
             ignore_broken(self._loop)
             with suppress(OSError):  # as coordinator.web.server does
-                await serve(forgiving(self.office.app), config, shutdown_trigger=self._stop.wait)  # type: ignore[arg-type]
+                await serve(self._around(self.office.app), config, shutdown_trigger=self._stop.wait)  # type: ignore[arg-type]

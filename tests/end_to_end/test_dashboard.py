@@ -1,0 +1,130 @@
+"""A release manager does the whole work in a browser: upload, train, propose, approve, offer, pause, roll back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shlex
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from coordinator.access.roles import Role
+from coordinator.bootstrap import open_coordinator, utc_now
+from tests.end_to_end.conftest import BACKBONE, Network
+from tests.support.chromium import DESKTOP, Eyes, chromium
+from tests.support.commands import run
+from tests.support.people import PASSWORD
+
+pytestmark = pytest.mark.slow
+_PATIENCE_MS = 240_000
+NAME = "smears"
+
+
+def _zipped(folder: Path, out: Path) -> Path:
+    with zipfile.ZipFile(out, "w") as archive:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            archive.write(path, path.relative_to(folder))
+    return out
+
+
+async def _person(home: Path) -> None:
+    async with open_coordinator(home) as coordinator:
+        await coordinator.users.add("Ada", Role.ADMIN, utc_now(), PASSWORD)
+
+
+async def _second_version(home: Path) -> None:
+    """The same head once more, as another training would bring: what is rolled out next."""
+    async with open_coordinator(home) as coordinator:
+        manifest = await coordinator.models.manifest(f"{NAME}@1")
+        row = await coordinator.models.row(f"{NAME}@1")
+        await coordinator.models.add(replace(manifest, version=2), {**row.training, "version": 2})
+
+
+def test_a_release_manager_needs_a_browser_and_a_key(network: Network, tmp_path: Path) -> None:
+    settings = network.home / "coordinator" / "config.toml"
+    settings.write_text(settings.read_text("utf-8").replace('backbone = ""', f'backbone = "{BACKBONE}"'), "utf-8")
+    asyncio.run(_person(network.home))
+    pictures = os.environ.get("MEDMESH_SCREENSHOTS")
+    key = network.home / "coordinator" / "keys" / "approver-1.pem"
+    with chromium() as browser:
+        context = browser.new_context(
+            ignore_https_errors=True,  # a real browser would be given the CA
+            viewport={"width": DESKTOP[0], "height": DESKTOP[1]},
+            locale="en-GB",
+        )
+        context.set_default_timeout(60_000)
+        eyes = Eyes(context.new_page(), network.addresses["url"], Path(pictures) if pictures else None)
+        page = eyes.page
+
+        eyes.open("/")
+        page.fill('[name="name"]', "Ada")
+        page.fill('[name="password"]', PASSWORD)
+        page.click('button[type="submit"]')
+        eyes.look("overview")
+
+        # Upload, and train what came in.
+        eyes.open("/upload")
+        page.fill('[name="disease"]', "malaria")
+        page.fill('[name="name"]', NAME)
+        page.select_option('[name="train"]', "quick")
+        page.set_input_files('[name="file"]', _zipped(network.images, tmp_path / "cells.zip"))
+        eyes.look("upload")
+        page.fill('[name="disease"]', "malaria")
+        page.fill('[name="name"]', NAME)
+        page.select_option('[name="train"]', "quick")
+        page.set_input_files('[name="file"]', tmp_path / "cells.zip")
+        page.click('main button[type="submit"]')
+        expect(page.locator("#state").get_by_role("button", name="To the training")).to_be_visible(timeout=_PATIENCE_MS)
+        eyes.look("import")
+        page.get_by_role("button", name="To the training").click()
+        expect(page.locator("#progress, #state .acts").first).to_be_visible(timeout=_PATIENCE_MS)
+        eyes.look("training")
+        expect(page.get_by_role("button", name="To the model")).to_be_visible(timeout=_PATIENCE_MS)
+        page.get_by_role("button", name="To the model").click()
+        expect(page.locator(".chart canvas")).to_be_visible()
+        eyes.look("model")
+
+        # The first version goes to everybody, the second to a canary.
+        asyncio.run(_second_version(network.home))
+        for version, percent, groups in ((1, "100", ""), (2, "0", "pilot")):
+            name = f"{NAME}@{version}"
+            eyes.open(f"/models/{name}")
+            page.fill('[name="notes"]', "Smears from the north ward.")
+            page.get_by_text("Exceptions").click()
+            page.fill('[name="allow_unmapped"]', "a test")
+            page.get_by_role("button", name="Propose").click()
+            page.get_by_role("button", name="To the release").click(timeout=_PATIENCE_MS)
+            if version == 2:
+                eyes.look("proposed")
+            shown = page.locator("#approve code").first.inner_text()
+            words = shlex.split(shown)
+            assert words[:3] == ["medmesh-coordinator", "release", "approve"]
+            run(words[0], *words[1:4], "--key", str(key), home=tmp_path / "approver")
+            expect(page.locator("#approvals li")).to_have_count(1)  # the page hears of it by itself
+            page.reload()
+            page.fill('[name="percent"]', percent)
+            page.fill('form[action$="rollout"] [name="groups"]', groups)
+            page.get_by_role("button", name="Offer").click()
+            expect(page.get_by_role("status")).to_contain_text("offered")
+        eyes.look("canary")
+        eyes.look_at_phone("canary")
+        page.get_by_role("button", name="Pause").click()
+        expect(page.locator(".head .badge")).to_have_text("paused")
+        eyes.look("paused")
+        page.locator("summary", has_text="Roll back").click()
+        page.locator('form[action$="rollback"] [name="sure"]').check()
+        page.locator('form[action$="rollback"] button').click()
+        expect(page.locator(".head .badge")).to_have_text("rolled back")
+        eyes.look("rolled-back")
+        for path in ("sites", "datasets", f"datasets/{NAME}", f"datasets/{NAME}/report", "jobs", "models", "releases",
+                     f"models/{NAME}@1/card", f"models/compare?a={NAME}@1&b={NAME}@2", "knowledge", "knowledge/malaria",
+                     "users", "tokens", "audit", "sites/invite", "federation"):  # fmt: skip
+            eyes.open(f"/{path}")
+            eyes.look(re.sub(r"[^a-z0-9]+", "-", path.replace(NAME, "")).strip("-"))
+        assert eyes.complaints == [], "the browser had something to say"
+    assert run("medmesh-coordinator", "release", "show", f"{NAME}@2", home=network.home)["state"] == "rolled back"
