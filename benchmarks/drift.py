@@ -45,10 +45,10 @@ def false_alarms(chance: np.random.Generator, years: int, a_day: float, alike: f
     return count
 
 
-def results_until_seen(chance: np.random.Generator, a_day: float, base: float, alike: float) -> int | None:
+def results_until_seen(chance: np.random.Generator, a_day: float, base: float) -> int | None:
     """Results of the site after its rate of unsure ones has risen from ``base`` to three times that, until the alarm."""
-    days = site(chance, (base, *RATES[1:]), a_day, BEFORE, alike)
-    later = site(chance, (3 * base, *RATES[1:]), a_day, AFTER, alike)
+    days = site(chance, (base, *RATES[1:]), a_day, BEFORE)
+    later = site(chance, (3 * base, *RATES[1:]), a_day, AFTER)
     days += [DayCounts(day.day + timedelta(days=BEFORE), day.counts) for day in later]
     for end in range(BEFORE + 1, BEFORE + AFTER + 1):
         if any(alarm.rate == "unsure" for alarm in alarms(days[:end], START + timedelta(days=end))):
@@ -69,17 +69,17 @@ def main() -> None:
             f"at most {FALSE_ALARMS_A_SITE_YEAR:.0%}",
             count <= FALSE_ALARMS_A_SITE_YEAR * years,
         )
-    for a_day, base, alike, most in ((20, 0.06, 0.0, 500), (4, 0.06, 0.0, 700), (20, 0.1, 0.0, 300)):
-        seen = [results_until_seen(chance, a_day, base, alike) for _ in range(min(years, 100))]
+    for a_day, base, tenths, most in ((20, 0.06, 9, 500), (20, 0.1, 9, 350), (4, 0.06, 8, 800)):
+        seen = [results_until_seen(chance, a_day, base) for _ in range(min(years, 100))]
         numbers = sorted(UNSEEN if x is None else x for x in seen)
-        ninth = numbers[int(0.9 * len(numbers))]
+        by = numbers[tenths * len(numbers) // 10]
         figure(
             f"results until a rise of unsure from {base:.0%} to {3 * base:.0%} is seen, {a_day} a day",
-            f"median {numbers[len(numbers) // 2]}, 9 of 10 by {ninth}, unseen {seen.count(None)} of {len(seen)}",
+            f"median {numbers[len(numbers) // 2]}, {tenths} of 10 by {by}, unseen {seen.count(None)} of {len(seen)}",
             "—",
             None,
-            f"9 of 10 by {most}",
-            ninth <= most,
+            f"{tenths} of 10 by {most}",
+            by <= most,
         )
 
 

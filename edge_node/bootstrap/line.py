@@ -154,28 +154,47 @@ class Line(Federation):
             )
         return heartbeat(facts, 1, utc_now())
 
+    def _signed(self, heartbeat: Heartbeat) -> bytes:
+        """The frame of a heartbeat; a renewed key counts from the next one on."""
+        from edge_node.bundle.signing import NodeSigner
+        from protocols.heartbeat import Letter
+
+        identity = self.identity()
+        return NodeSigner(identity.credentials).signed_heartbeat(Letter(identity.node, heartbeat))
+
     def pulse(self) -> Pulse:
         """Heartbeats over the line."""
         from datetime import timedelta
 
-        from edge_node.bundle.signing import NodeSigner
         from edge_node.health.pulse import Pulse
         from edge_node.health.schedule import Schedule
-        from protocols.heartbeat import Letter
-
-        def frame(heartbeat: Heartbeat) -> bytes:
-            identity = self.identity()  # a renewed key counts from the next heartbeat on
-            return NodeSigner(identity.credentials).signed_heartbeat(Letter(identity.node, heartbeat))
 
         return Pulse(
             self._stands,
             lambda: database_stamps(self.paths.cache / "index.sqlite", self.paths.outbox),
-            frame,
+            self._signed,
             self.index,
             Schedule(timedelta(seconds=self.config.heartbeat_gap_s)),
             utc_now,
             lambda size_bytes: self.traffic.count("heartbeat", size_bytes),
+            lambda: None if self.hub is None else self.hub.luggage,
         )
+
+    async def to_carry(self) -> bytes | None:
+        """A heartbeat for others to bring; None: this node has had a line of its own lately.
+
+        Raises:
+            EdgeError: the index or the history cannot be opened.
+        """
+        from edge_node.bundle.signing import sealed_heartbeat
+        from edge_node.health.pulse import last_accepted
+        from edge_node.health.schedule import EVERY
+
+        async with self.index() as store:
+            accepted = await last_accepted(store)
+        if accepted is not None and utc_now() - accepted < 2 * EVERY:
+            return None
+        return sealed_heartbeat(self._signed(await self.heartbeat()), self.identity().ca_pem)
 
     def history(self, *, create: bool = False) -> AbstractAsyncContextManager[History]:
         """The history of results, opened with its key; with ``create``, as for saving, made where there is none.

@@ -72,7 +72,8 @@ async def serve(console: Console) -> None:
     async def work() -> None:
         bookkeeping = asyncio.create_task(edge.ledger.keep(asyncio.sleep))
         try:
-            async with edge.serving_peers():
+            async with edge.serving_peers() as hub:
+                hub.to_carry = edge.to_carry
                 await agent.run()
         finally:
             bookkeeping.cancel()

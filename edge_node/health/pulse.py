@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from edge_node.cache.store import CacheStore
 from edge_node.health.schedule import Schedule, gist, urgent
 from edge_node.outbox.courier import Link
+from edge_node.peers.luggage import Luggage
 from protocols.clock import Clock
 from protocols.errors import MedMeshError
-from protocols.heartbeat import FORMAT, Heartbeat
+from protocols.heartbeat import FORMAT, Heartbeat, pack_carried
 
 SERIAL, ACCEPTED = "heartbeat.serial", "heartbeat.accepted"  # notes in the index
 _LOOK_S = 5.0
@@ -44,12 +45,14 @@ class Pulse:
         schedule: Schedule,
         clock: Clock,
         count: Callable[[int], None],
+        luggage: Callable[[], Luggage | None] = lambda: None,
     ) -> None:
         """Args: collect: how the node stands; its serial is not used yet.
 
         stamp: changes when there may be news; frame: signs; index: where serials are kept; count: told the bytes that went
-        over the line.
+        over the line; luggage: what other nodes gave, while there are links to them.
         """
+        self._luggage = luggage
         self._collect = collect
         self._stamp = stamp
         self._frame = frame
@@ -83,9 +86,24 @@ class Pulse:
                     heartbeat, seen, looked = await self._collect(), stamp, now
                 if await self._is_due(heartbeat, now):
                     await self._send(link, heartbeat, sent)
+                await self._bring(link, now)
             except MedMeshError:  # files that are busy or damaged; recognition and results tell people of those
                 self._schedule.failed(0, now)
             await sleep(_LOOK_S)
+
+    async def _bring(self, link: Link, now: datetime) -> None:
+        """Bring what nodes without a line gave, as far as the day's bytes go."""
+        luggage = self._luggage()
+        for node, sealed in [] if luggage is None else luggage.waiting(now):
+            if not self._schedule.may_carry(now):
+                return
+            frame = pack_carried(node, sealed)
+            wire_bytes = len(frame) + _WIRE_BYTES
+            self._count(wire_bytes)
+            self._schedule.carried(wire_bytes)
+            await link.deliver(frame)
+            assert luggage is not None
+            luggage.brought(node, sealed)
 
     async def _is_due(self, heartbeat: Heartbeat, now: datetime) -> bool:
         if self._is_first:

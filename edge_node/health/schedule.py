@@ -75,6 +75,15 @@ class Schedule:
         self._hold_until = now + min(_HOLD * 2**self._failures, EVERY)
         self._failures = min(self._failures + 1, 10)
 
+    def may_carry(self, now: datetime) -> bool:
+        """Whether there are bytes left to bring what other nodes gave."""
+        self._earn(now)
+        return self._allowance > _BURST_BYTES / 2
+
+    def carried(self, wire_bytes: int) -> None:
+        """Another's was brought."""
+        self._allowance -= wire_bytes
+
     def _earn(self, now: datetime) -> None:
         if self._counted is not None and now > self._counted:
             earned = (now - self._counted) / timedelta(days=1) * _BYTES_A_DAY

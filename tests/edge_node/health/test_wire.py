@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
+from argparse import Namespace
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge_node.bootstrap import Edge
-from protocols.heartbeat import FORMAT, Outcomes, is_heartbeat
+from edge_node.peers.luggage import Luggage
+from protocols.heartbeat import FORMAT, Outcomes, is_heartbeat, unpack
 from protocols.results import batch
 from tests.edge_node.outbox.test_wire import CASE, NAME, Secrets, photograph
 from tests.edge_node.support.commands import edge
 from tests.edge_node.support.server import CoordinatorServer
 
 
-async def beat(home: Path, beats: int, *, most_s: float = 20) -> list[int]:
+async def beat(home: Path, beats: int, *, most_s: float = 20, luggage: Luggage | None = None) -> list[int]:
     """As the agent does, over a real line, until so many were accepted."""
     node, serials = Edge(home), list[int]()
+    if luggage is not None:
+        node.hub = Namespace(luggage=luggage, port=None)  # type: ignore[assignment]
     done = asyncio.Event()
 
     def sent(serial: int) -> None:
@@ -37,6 +42,8 @@ async def beat(home: Path, beats: int, *, most_s: float = 20) -> list[int]:
         with suppress(TimeoutError):
             async with asyncio.timeout(most_s):
                 await done.wait()
+                while luggage is not None and luggage.waiting(datetime.now(UTC)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
         task.cancel()
         await asyncio.wait([task])
     return serials
@@ -87,3 +94,21 @@ def test_a_refusal_is_tried_again_much_later(joined: Path, coordinator: Coordina
     coordinator.gateway.refuses_heartbeats = True
     assert asyncio.run(beat(joined, 1, most_s=1)) == []
     assert sum(isinstance(f, bytes) for f in coordinator.gateway.heard) == 1
+
+
+def test_what_another_node_gave_is_brought_sealed_and_only_it_could_have_signed_it(
+    joined: Path, coordinator: CoordinatorServer
+) -> None:
+    coordinator.gateway.accepts = (batch.FORMAT, FORMAT)
+    given = asyncio.run(Edge(joined).to_carry())
+    assert given is not None
+    letter, signed = unpack(coordinator.authority.opened_heartbeat(given))
+    coordinator.node_key.verify(signed.signature, signed.data, ec.ECDSA(hashes.SHA256()))
+    assert letter.node == coordinator.node
+
+    luggage = Luggage()
+    luggage.put("f" * 16, given, datetime.now(UTC))
+    asyncio.run(beat(joined, 1, luggage=luggage))
+    assert coordinator.gateway.carried == [("f" * 16, given)]
+    assert luggage.waiting(datetime.now(UTC)) == [] and len(coordinator.gateway.beats) == 1
+    assert asyncio.run(Edge(joined).to_carry()) is None, "it has a line of its own"

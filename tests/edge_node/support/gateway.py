@@ -34,6 +34,7 @@ class SimulatedGateway:
         self.silent = False  # commits, and the receipt is lost
         self.heard: list[str | bytes] = []
         self.beats: list[tuple[Letter, Signed]] = []
+        self.carried: list[tuple[str, bytes]] = []
         self.requests: list[bytes] = []  # the path and headers of each connection
         self.stored: dict[str, Report] = {}
         self.times_received: dict[str, int] = {}
@@ -59,7 +60,11 @@ class SimulatedGateway:
                     if self.refuses_heartbeats:
                         connection.close(1007, "heartbeat.malformed")
                         return
-                    self.beats.append(heartbeat.unpack(frame))
+                    carried = heartbeat.unpack_carried(frame)
+                    if carried is None:
+                        self.beats.append(heartbeat.unpack(frame))
+                    else:
+                        self.carried.append(carried)
                     connection.send(encode(Receipt(batch.batch_id(frame))))
                     continue
                 try:
