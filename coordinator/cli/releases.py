@@ -250,13 +250,41 @@ async def withdraw(
 async def show(console: Console, release: Name) -> None:
     """One release: gates and approvals, its stage and what that waits for, and how each node stands."""
     async with open_coordinator(console.home) as coordinator:
-        document = await coordinator.rollouts.show(release, utc_now())
+        try:
+            document = await coordinator.rollouts.show(release, utc_now())
+        except CoordinatorError as error:
+            document = await _draft(coordinator, release, error)
 
     def human() -> None:
         _print(console, document)
         _print_sites(console, document["sites"])
 
     console.answer(document, human)
+
+
+async def _draft(coordinator: Coordinator, name: str, error: CoordinatorError) -> dict[str, Any]:
+    """A version that nobody has proposed yet; anything else is the error that it was."""
+    versions = [f"{row['model']}@{row['version']}" for row in await coordinator.models.list()]
+    if error.code != "release.unknown" or name not in (*versions, *(v.split("@")[0] for v in versions)):
+        raise error
+    manifest = await coordinator.models.manifest(name)
+    return {
+        "release": manifest.name,
+        "disease": manifest.disease,
+        "model": manifest.model,
+        "version": manifest.version,
+        "state": "draft",
+        "stage": "draft",
+        "percent": 0,
+        "groups": [],
+        "reason": "",
+        "notes": "",
+        "gates": [],
+        "approvals": [],
+        "approvals_needed": coordinator.releases.repository.threshold(),
+        "rollout": None,
+        "sites": [],
+    }
 
 
 async def mirror(

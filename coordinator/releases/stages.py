@@ -14,6 +14,7 @@ from coordinator.errors import CoordinatorError
 
 USUAL = "canary:24h,10%:48h,50%:48h,100%"
 MAX_STAGES = 20
+MAX_GROUPS, MAX_GROUP = 64, 60  # nodes refuse a list that holds more: ``protocols.trust``
 MAX_STAY = timedelta(days=365)
 _STAGE = re.compile(r"(canary|\d{1,3}%)(?::(\d{1,6})([smhd]))?")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -107,6 +108,8 @@ class StagedPlan:
             raise CoordinatorError("rollout.bad_plan", plan=self.text, problem="each stage must reach more nodes")
         if percents[0] == 0 and not self.canaries:
             raise CoordinatorError("rollout.bad_plan", plan=self.text, problem="a canary stage needs --canary GROUP")
+        if len(self.canaries) > MAX_GROUPS or any(len(g) > MAX_GROUP or not g.isprintable() for g in self.canaries):
+            raise CoordinatorError("rollout.bad_plan", plan=self.text, problem="at most 64 groups of 60 characters")
 
     @property
     def text(self) -> str:

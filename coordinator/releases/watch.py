@@ -24,6 +24,7 @@ LEASE = "rollouts"
 LEASE_LIFE = timedelta(minutes=2)
 _LOOK_EVERY_S = 60.0
 _GATHER_S = 1.0  # heartbeats come in swarms; one look is enough for all of them
+_REST = 10  # times as long as a look took, so that a large network's looks leave nine tenths of a core
 
 
 class RolloutWatch:
@@ -55,14 +56,17 @@ class RolloutWatch:
 
     async def _run(self) -> None:
         current.set(Actor("system", "rollouts"))  # of this task alone
+        loop = asyncio.get_running_loop()
         while True:
+            began = loop.time()
             try:
                 await self._once()
             except Exception:  # such as a store that is locked, or a full disk: nothing was decided, and it may pass
                 _log.exception("the rollouts cannot be looked at now; trying again")
+            took_s = loop.time() - began
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), _LOOK_EVERY_S)
-                await asyncio.sleep(_GATHER_S)
+                await asyncio.sleep(min(max(_GATHER_S, _REST * took_s), _LOOK_EVERY_S))
             self._news.clear()
 
     async def _once(self) -> None:

@@ -27,6 +27,7 @@ from coordinator.intake.quarantine import Quarantine
 from coordinator.jobs.queue import Request, enqueue
 from coordinator.releases import lifecycle
 from coordinator.releases.gates import Gate
+from coordinator.releases.stages import StagedPlan, read_stages
 from coordinator.results.export import export_results
 from coordinator.results.store import Chosen
 from coordinator.store.blobs import FolderBlobs
@@ -52,12 +53,15 @@ WITHOUT_ACT = {
     "jobs/queue.py:forget": "tidying up after 180 days",
     "jobs/work.py:_import": "claims the name for dataset.import",
     "nodes/enrolment.py:node_of": "a node was seen",
+    "releases/staged.py:_keep_baseline": "what nodes said",
+    "releases/staged.py:_write": "why a rollout waits; what moves or stops it is recorded",
     "results/store.py:store": "reports of nodes are rows of their own, with their node",
-    "results/parcels.py:_keep_heartbeat": "how a node stands",
+    "fleet/rows.py:keep": "how nodes stand",
     "uploads/store.py:_insert": "an upload counts when it is complete",
     "uploads/store.py:_record": "one part",
     "uploads/store.py:abort": "nothing of it had counted",
     "uploads/store.py:sweep": "tidying up",
+    "store/leases.py": "which process works",
     "store/database.py:begin": "the transaction itself",
     "store/database.py:create": "the schema",
     "store/database.py:read": "only reads",
@@ -82,6 +86,7 @@ COMMANDS = {
     "node invite": "node.invite", "node revoke": "node.revoke", "node list": "", "results list": "",
     "results export": "results.export", "token create": "token.create", "token list": "", "token revoke": "token.revoke",
     "job list": "", "job show": "", "job cancel": "job.cancel", "job train": "job.queue", "audit list": "",
+    "fleet list": "", "fleet show": "", "fleet alarms": "",
     "audit verify": "", "audit export": "audit.export",
 }  # fmt: skip
 
@@ -150,8 +155,10 @@ def proposable(coordinator: Coordinator, version: int) -> Any:
 
 async def ready(coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gates that pass: what they check is tested elsewhere."""
-    names = ("labels_mapped", "parity", "vetted", "calibrated", "best_site", "self_test", "converted_twice")
-    passing = SimpleNamespace(trunk_of=lambda _: None, **{n: lambda *_, n=n: Gate(n, True, "") for n in names})
+    names = ("notes", "card_complete", "labels_mapped", "parity", "vetted", "calibrated", "best_site", "self_test")
+    passing = SimpleNamespace(
+        trunk_of=lambda _: None, **{n: lambda *_, n=n: Gate(n, True, "") for n in (*names, "converted_twice")}
+    )
     monkeypatch.setattr(lifecycle, "gates", passing)
     monkeypatch.setattr(lifecycle, "golden_scores", lambda *_: [])
 
@@ -194,9 +201,11 @@ async def test_every_service_that_changes_something_leaves_one_record(
             ("release.propose", lambda: c.releases.propose("malaria@1", "", None, False, NOW)),
             ("release.approve", lambda: c.releases.approve("malaria@1", None, NOW)),
             ("release.rollout", lambda: c.releases.rollout("malaria@1", 100, ("canary",), NOW)),
-            ("release.propose", lambda: c.releases.propose("malaria@2", "", "why", False, NOW)),
+            ("release.propose", lambda: c.releases.propose("malaria@2", "", "why", False, NOW, accept_worse="why")),
             ("release.approve", lambda: c.releases.approve("malaria@2", None, NOW)),
             ("release.rollout", lambda: c.releases.rollout("malaria@2", 10, (), NOW)),
+            ("release.rollout", lambda: c.rollouts.start("malaria@2", StagedPlan(read_stages("10%:1h,100%"), ()), NOW)),
+            ("release.rollout", lambda: c.rollouts.next("malaria@2", NOW)),
             ("release.pause", lambda: c.releases.pause("malaria@2", NOW)),
             ("release.resume", lambda: c.releases.resume("malaria@2", NOW)),
             ("release.rollback", lambda: c.releases.rollback("malaria@2", NOW)),

@@ -220,6 +220,7 @@ async def test_the_watch_looks_at_once_on_news_and_outlives_a_failure(
     opened: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("coordinator.releases.watch._GATHER_S", 0)
+    monkeypatch.setattr("coordinator.releases.watch._REST", 0)
     looked = asyncio.Queue[int]()
     failing = iter((OSError("disk"), None))
 

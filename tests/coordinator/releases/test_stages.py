@@ -81,3 +81,9 @@ def test_settings_are_read_from_text() -> None:
     assert Policy().changed({"least_nodes": "5", "failures_allowed": "0.1"}) == Policy(
         least_nodes=5, failures_allowed=0.1
     )
+
+
+@pytest.mark.parametrize("canaries", [tuple(map(str, range(65))), ("x" * 61,), ("a\nb",)])
+def test_groups_that_would_make_nodes_refuse_the_list_are_refused_here(canaries: tuple[str, ...]) -> None:
+    with pytest.raises(CoordinatorError):
+        StagedPlan(read_stages(USUAL), canaries)
