@@ -94,4 +94,20 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (disease, model, version)
         ) STRICT""",
     ),
+    (
+        """CREATE TABLE acceptance (
+            disease TEXT NOT NULL,
+            model TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            declined INTEGER NOT NULL,
+            reason TEXT NOT NULL,
+            words TEXT NOT NULL,
+            against INTEGER NOT NULL,
+            figures TEXT,
+            data TEXT NOT NULL,
+            judged TEXT NOT NULL,
+            files TEXT NOT NULL,
+            PRIMARY KEY (disease, model, version)
+        ) STRICT""",
+    ),
 )

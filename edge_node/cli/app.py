@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_node.cli import (
+    acceptance,
     bundle,
     cache,
     confirm,
@@ -20,6 +21,7 @@ from edge_node.cli import (
 from edge_node.cli.root import app
 
 __all__ = [
+    "acceptance",
     "app",
     "bundle",
     "cache",

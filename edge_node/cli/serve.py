@@ -27,6 +27,10 @@ _TEXTS = {
     ),
     "postponed": ("Not fetched now ({size}): {why}.", "暂不下载（{size}）：{why}。"),
     "evicted": ("{release} was deleted to keep within the quota.", "为不超出配额，已删除 {release}。"),
+    "declined": (
+        "{release} is declined at this site; {against} stays in use.",
+        "本机构拒绝 {release}，继续使用 {against}。",
+    ),
     "federation": ("Federated run: {question}, {code}.", "联邦训练：{question}，{code}。"),
     "failed": ("{message} {remedy}", "{message}{remedy}"),
     "stopped": ("Stopped.", "已停止。"),

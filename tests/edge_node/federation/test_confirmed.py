@@ -42,7 +42,7 @@ def test_pictures_with_a_word_are_found_wherever_they_lie(tmp_path: Path) -> Non
         (tmp_path / f"{name}.jpg").write_bytes(name.encode())
     known, labels = words(results, "malaria")
     assert labels == ("ill", "well")
-    reading = read_confirmed(tmp_path, known, labels, lambda done, total: None)
+    reading = read_confirmed(tmp_path, known, labels, (), lambda done, total: None)
     assert {(i.path.name, i.label) for i in reading.images} == {("a.jpg", "ill"), ("b.jpg", "well")}
     assert len({i.group for i in reading.images}) == 1
     assert all("CASE-17" not in i.group for i in reading.images)
@@ -58,5 +58,5 @@ def test_the_newest_word_counts_and_other_takes_a_picture_out() -> None:
 def test_a_folder_without_confirmed_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"one")
     with pytest.raises(EdgeError) as caught:
-        read_confirmed(tmp_path, {}, (), lambda done, total: None)
+        read_confirmed(tmp_path, {}, (), (), lambda done, total: None)
     assert caught.value.code == "federation.none_confirmed"
