@@ -55,6 +55,20 @@ def test_the_newest_word_counts_and_other_takes_a_picture_out() -> None:
     assert known == {}
 
 
+def test_a_sealed_copy_comes_before_the_original_and_needs_none(tmp_path: Path) -> None:
+    results = [remembered(1, b"one", "ill"), remembered(2, b"two", "well"), remembered(3, b"three", "well")]
+    (tmp_path / "a.jpg").write_bytes(b"one")
+    (tmp_path / "b.jpg").write_bytes(b"two")
+    known, labels = words(results, "malaria")
+    reading = read_confirmed(tmp_path, known, labels, {"1", "3"}, lambda done, total: None)
+    assert {(i.result, i.path.name) for i in reading.images} == {("1", ""), ("3", ""), (None, "b.jpg")}
+    alone = read_confirmed(None, known, labels, {"3"}, lambda done, total: None)
+    assert [(i.result, i.label) for i in alone.images] == [("3", "well")]
+    with pytest.raises(EdgeError) as caught:
+        read_confirmed(None, known, labels, (), lambda done, total: None)
+    assert caught.value.code == "federation.none_confirmed"
+
+
 def test_a_folder_without_confirmed_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"one")
     with pytest.raises(EdgeError) as caught:
