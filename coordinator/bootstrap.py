@@ -32,6 +32,8 @@ from coordinator.results.store import Results
 from coordinator.store.blobs import write_atomically
 from coordinator.store.database import Database
 from coordinator.uploads.store import Uploads
+from coordinator.upstream.service import Upstreams
+from coordinator.upstream.store import UpstreamStore
 from protocols.trust import Rollout
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class Coordinator:
     tokens: Tokens
     uploads: Uploads
     jobs: Queue
+    upstreams: Upstreams
 
     def federation(self, lines: Lines) -> FederationRunner:
         """What works off federated runs over the nodes' lines."""
@@ -117,6 +120,7 @@ async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
         authority = Authority.load(home)
         models = Models(database, home)
         releases = Releases(database, home, config, models)
+        upstreams = Upstreams(UpstreamStore(database), home, config.upstream, models, releases, utc_now)
         yield Coordinator(
             home=home,
             config=config,
@@ -131,6 +135,7 @@ async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
             tokens=Tokens(database, authority.fingerprint),
             uploads=Uploads(database, home, config.uploads),
             jobs=Queue(database),
+            upstreams=upstreams,
         )
     finally:
         await database.close()

@@ -91,3 +91,8 @@ class Home:
     def uploads(self) -> Path:
         """What is being uploaded, and waits for its job. Never served."""
         return self.base / "uploads"
+
+    @property
+    def upstreams(self) -> Path:
+        """Of each other network its verified metadata, and what arrives of its files. Never served."""
+        return self.base / "upstream"

@@ -16,6 +16,7 @@ from coordinator.cli import (
     setup,
     tokens,
     training,
+    upstream,
 )
 from protocols import console
 
@@ -24,7 +25,20 @@ __all__ = ["main"]
 app = typer.Typer(
     no_args_is_help=True, help="MedMesh coordinator · 协调器. Research use only.", pretty_exceptions_enable=False
 )
-for part in (setup, datasets, training, recalibration, federation, releases, keys, nodes, results, tokens, jobs):
+for part in (
+    setup,
+    datasets,
+    training,
+    recalibration,
+    federation,
+    releases,
+    keys,
+    nodes,
+    results,
+    tokens,
+    jobs,
+    upstream,
+):
     part.register(app)
 
 

@@ -29,7 +29,7 @@ from coordinator.releases.repository import Repository
 from coordinator.store.blobs import FolderBlobs
 from coordinator.store.database import Database
 from coordinator.store.described import described
-from coordinator.store.tables import approvals, nodes, releases
+from coordinator.store.tables import approvals, nodes, releases, upstream_revocations
 from coordinator.training.trunks import Second, Trunks
 from disease_kb import replica
 from disease_kb.store import KnowledgeBase
@@ -98,6 +98,7 @@ class Releases:
             gates.labels_mapped(manifest, allow_unmapped),
             gates.parity(manifest, training),
             gates.vetted(manifest, training),
+            gates.retested(manifest, training, await self._revoked_at_origin(manifest.name)),
             gates.calibrated(manifest),
             gates.best_site(manifest, accept_worse),
             gates.self_test(manifest, got),
@@ -107,6 +108,13 @@ class Releases:
         _require(manifest, findings)
         await self._insert(manifest.name, manifest.disease, manifest.to_bytes(), notes, findings, now)
         return await self.show(manifest.name)
+
+    async def _revoked_at_origin(self, name: str) -> str | None:
+        """What the network that made a version said when it revoked it; None: it did not."""
+        query = select(upstream_revocations.c.reason).where(upstream_revocations.c.model == name)
+        async with self._database.read() as connection:
+            found = await connection.scalar(query)
+        return None if found is None else str(found)
 
     async def _second_conversion(self, manifest: ReleaseManifest, converting: Callable[[], None]) -> Second | None:
         """A second conversion of the trunk; None where there is none of ours, or it was done before."""

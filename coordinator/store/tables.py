@@ -14,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
 )
 
@@ -270,4 +271,27 @@ federations = Table(
     Column("options", JSON, nullable=False),
     Column("document", JSON, nullable=False),  # as ``federate status`` prints it
     Column("created", String(40), nullable=False),
+)
+
+# Between networks: others whose releases may be taken over, and what they revoked of it.
+upstreams = Table(
+    "upstreams",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("url", String(500), nullable=False),
+    Column("file", Text, nullable=False),  # what was handed over, as protocols.network writes it
+    Column("added", String(40), nullable=False),
+    Column("tried", String(40)),
+    Column("failure", JSON),
+    Column("record", JSON),  # what was last verified
+)
+
+upstream_revocations = Table(
+    "upstream_revocations",
+    metadata,
+    Column("model", String(80), primary_key=True),  # model@version here
+    Column("upstream", String(63), nullable=False),
+    Column("reason", String(500), nullable=False),
+    Column("act", String(20), nullable=False),  # paused | withdrawn | none
+    Column("seen", String(40), nullable=False),
 )
