@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -181,7 +182,7 @@ async def _measuring(
     datasets = Datasets(coordinator.database, coordinator.home, coordinator.engine)
     names = {row["dataset"] for row in await datasets.all()}
     samples = await datasets.samples(on) if on in names else []
-    if not samples and not Path(on).exists():
+    if not samples and not await asyncio.to_thread(Path(on).exists):
         raise CoordinatorError("file.not_found", path=on)
 
     @contextmanager

@@ -1,7 +1,4 @@
-"""Another network's release as a model version of this one: the same files, its own name and number, the first signature attached.
-
-Pure.
-"""
+"""Another network's release as a model version of this one: the same files, the first signature attached. Pure."""
 
 from __future__ import annotations
 

@@ -234,7 +234,7 @@ class Upstreams:
         await self._require_same_disease(model, disease)
         known = await self._store.stages()
         arriving = self._folder(upstream.name) / "arriving"
-        blobs = FolderBlobs(self._home.artifacts)
+        blobs, fresh = FolderBlobs(self._home.artifacts), list[str]()
 
         def bring() -> dict[str, Any]:
             from coordinator.upstream.vet import vet
@@ -243,12 +243,17 @@ class Upstreams:
             report = vet(manifest, signed.data, files, known, self._home.vetting, lambda d, t: progress("trying", d, t))
             for artifact in manifest.artifacts:
                 if not blobs.has(artifact.sha256):
-                    blobs.put(files[artifact.sha256].read_bytes())
+                    fresh.append(blobs.put(files[artifact.sha256].read_bytes()))
                 described(artifact.role, artifact.sha256, blobs)
             return report
 
         report = await asyncio.to_thread(bring)
-        evaluation = None if evaluate is None else await asyncio.to_thread(evaluate, manifest)
+        try:
+            evaluation = None if evaluate is None else await asyncio.to_thread(evaluate, manifest)
+        except BaseException:
+            for sha256 in fresh:  # files of nobody are not to be served
+                blobs.remove(sha256)
+            raise
         document = await self._record(upstream, signed, manifest, model, entries, report, evaluation)
         shutil.rmtree(arriving, ignore_errors=True)
         return document

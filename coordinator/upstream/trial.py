@@ -11,7 +11,7 @@ from PIL import Image
 from coordinator.errors import CoordinatorError
 from protocols.errors import ProtocolError
 from protocols.manifest import ReleaseManifest
-from protocols.pipeline import Pipelines
+from protocols.pipeline import Pipelines, Tensors
 from protocols.selftest import golden_scores
 
 MANIFEST = "manifest.json"
@@ -37,7 +37,8 @@ def try_release(_: dict[str, Any]) -> dict[str, Any]:
         noise = np.random.default_rng(11).uniform(low, high, shape).astype(np.float32)
         pipelines = Pipelines(Path)
         for pixels in (np.full(shape, low, np.float32), np.full(shape, high, np.float32), noise):
-            pipelines.logits(manifest, pixels, memo := {})
+            memo: dict[str, Tensors] = {}
+            pipelines.logits(manifest, pixels, memo)
             pipelines.residuals(manifest, pixels, memo)
     except ProtocolError as error:
         raise CoordinatorError("vetting.unusable") from error
