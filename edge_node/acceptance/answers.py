@@ -92,17 +92,19 @@ def _pooled(outputs: Tensors, wanted: tuple[str, ...]) -> dict[str, NDArray[np.f
     return {n: outputs[n].ravel() for n in wanted if outputs[n].ndim == 2 and outputs[n].size <= _MOST_POOLED}
 
 
-_examination: list[Examination] = []  # one a child
+_running: list[tuple[Examination, float]] = []  # one a child
 
 
-def _start(manifest: bytes, files: Mapping[str, Path], memory_mb: int, cpu_s: float) -> None:
-    limit_memory(memory_mb)
-    limit_cpu(cpu_s)
-    _examination[:] = [Examination(manifest, files)]
+def _start(manifest: bytes, files: Mapping[str, Path], bounds: Bounds) -> None:
+    limit_memory(bounds.memory_mb)
+    limit_cpu(bounds.start_s)
+    _running[:] = [(Examination(manifest, files), bounds.image_s)]
 
 
 def _answer(question: Question) -> Answered | None:
-    return _examination[0].answer(question)
+    examination, image_s = _running[0]
+    limit_cpu(image_s)  # anew for each image: one that never ends must not have the time of all
+    return examination.answer(question)
 
 
 def answers(
@@ -124,8 +126,7 @@ def answers(
     Raises:
         AnswersDiedError: the process ended, or the release does not run.
     """
-    cpu_s = bounds.start_s + bounds.image_s * len(questions)
-    start = (manifest, dict(files), bounds.memory_mb, cpu_s)
+    start = (manifest, dict(files), bounds)
     context = get_context("spawn")
     try:
         with ProcessPoolExecutor(1, mp_context=context, initializer=_start, initargs=start) as pool:

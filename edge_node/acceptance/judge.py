@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,8 +16,8 @@ from edge_node.acceptance.answers import Answered, AnswersDiedError, Bounds, Fea
 from edge_node.acceptance.comparison import Comparison
 from edge_node.acceptance.decision import compare
 from edge_node.federation.folder import Found
-from edge_node.federation.site import CopiesOf, no_copies, stage_of
-from edge_node.federation.sources import Copies, content, present
+from edge_node.federation.site import stage_of
+from edge_node.federation.sources import Copies, CopiesOf, content, copies_for, no_copies, present
 from edge_node.federation.store import SiteStore
 from protocols.federation.task import Subject
 from protocols.manifest import ReleaseManifest
@@ -97,8 +98,9 @@ class SiteJudge:
         manifests = [ReleaseManifest.from_bytes(party.manifest) for party in (active, candidate)]
         disease = manifests[0].disease
         both = {x.label for x in manifests[0].labels} & {x.label for x in manifests[1].labels}
-        async with SiteStore.open(self._path) as store, self._copies() as copies:
+        async with SiteStore.open(self._path) as store, AsyncExitStack() as stack:
             images = chosen([i for i in await store.images(disease) if i.label in both])
+            copies = await stack.enter_async_context(copies_for(images, self._copies))
             try:
                 before = await self._answers(store, copies, active, manifests[0], images)
             except AnswersDiedError:  # then nothing can be said, and the candidate is not the one to blame

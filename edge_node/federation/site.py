@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,13 @@ import numpy as np
 from edge_node.errors import EdgeError
 from edge_node.federation.extract import Trunk, extract
 from edge_node.federation.images import LabelledFeatures, held_out
-from edge_node.federation.sources import Copies, NoCopies, content, present
+from edge_node.federation.sources import CopiesOf, content, copies_for, no_copies, present
 from edge_node.federation.store import SiteStore
 from protocols.federation.task import Subject
 from protocols.imaging import PREPARE_VERSION
 
 _KEEP_EVERY = 32
 _AT_ONCE = 256  # images; the copies among them are held in memory, at most 150 kB each
-CopiesOf = Callable[[], AbstractAsyncContextManager[Copies]]
 TrunkOf = Callable[[str], Awaitable[Trunk | None]]
 Permission = Callable[[str], Awaitable[None]]
 
@@ -29,12 +28,6 @@ def stage_of(subject: Subject) -> str:
     """What features depend on, beside the image."""
     text = f"{subject.trunk} {','.join(subject.taps)} {PREPARE_VERSION}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-@asynccontextmanager
-async def no_copies() -> AsyncIterator[Copies]:
-    """Originals alone."""
-    yield NoCopies()
 
 
 class LocalSite:
@@ -60,9 +53,10 @@ class LocalSite:
     async def _features(self, subject: Subject) -> LabelledFeatures:
         await self._permission(subject.disease)
         await self.compute(subject, lambda done, total: None)
-        async with SiteStore.open(self._path) as store, self._copies() as copies:
+        async with SiteStore.open(self._path) as store, AsyncExitStack() as stack:
             known = await store.features(stage_of(subject))
-            images = await present([i for i in await store.images(subject.disease) if i.sha256 in known], copies)
+            images = [i for i in await store.images(subject.disease) if i.sha256 in known]
+            images = await present(images, await stack.enter_async_context(copies_for(images, self._copies)))
             names = await store.labels(subject.disease)
         if not images:
             raise EdgeError("federation.no_images")
@@ -80,9 +74,10 @@ class LocalSite:
             EdgeError: ``federation.no_trunk`` or ``federation.trunk_unusable``; what was computed stays.
         """
         stage = stage_of(subject)
-        async with SiteStore.open(self._path) as store, self._copies() as copies:
+        async with SiteStore.open(self._path) as store, AsyncExitStack() as stack:
             known = await store.features(stage)
             images = [i for i in await store.images(subject.disease) if i.sha256 not in known]
+            copies = await stack.enter_async_context(copies_for(images, self._copies))
             missing = await present(images, copies)
             if not missing:
                 return 0

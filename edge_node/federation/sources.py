@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -35,6 +36,20 @@ class NoCopies:
     async def of(self, _: str) -> Kept | None:
         """See ``Copies``."""
         return None
+
+
+CopiesOf = Callable[[], AbstractAsyncContextManager[Copies]]
+
+
+@asynccontextmanager
+async def no_copies() -> AsyncIterator[Copies]:
+    """Originals alone."""
+    yield NoCopies()
+
+
+def copies_for(images: Sequence[Found], opening: CopiesOf) -> AbstractAsyncContextManager[Copies]:
+    """The history is opened, which may ask a keystore, only where one of the images lies in it."""
+    return opening() if any(image.result is not None for image in images) else no_copies()
 
 
 async def present(images: Sequence[Found], copies: Copies) -> list[Found]:
