@@ -18,6 +18,8 @@ from coordinator.engine.local import LocalEngine
 from coordinator.errors import CoordinatorError
 from coordinator.federation.lines import Lines
 from coordinator.federation.runner import FederationRunner
+from coordinator.fleet.fleet import Fleet
+from coordinator.fleet.intake import HeartbeatIntake
 from coordinator.home import Home
 from coordinator.jobs.queue import Queue
 from coordinator.nodes import authority as nodes_authority
@@ -58,6 +60,8 @@ class Coordinator:
     releases: Releases
     results: Results
     parcels: Parcels
+    heartbeats: HeartbeatIntake
+    fleet: Fleet
     engine: LocalEngine
     tokens: Tokens
     uploads: Uploads
@@ -131,6 +135,8 @@ async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
             releases=releases,
             results=Results(database),
             parcels=Parcels(database, authority),
+            heartbeats=HeartbeatIntake(database, authority, utc_now),
+            fleet=Fleet(database),
             engine=LocalEngine(),
             tokens=Tokens(database, authority.fingerprint),
             uploads=Uploads(database, home, config.uploads),

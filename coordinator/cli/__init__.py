@@ -7,6 +7,7 @@ import typer
 from coordinator.cli import (
     datasets,
     federation,
+    fleet,
     jobs,
     keys,
     nodes,
@@ -34,6 +35,7 @@ for part in (
     releases,
     keys,
     nodes,
+    fleet,
     results,
     tokens,
     jobs,

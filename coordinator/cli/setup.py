@@ -89,6 +89,7 @@ async def serve(
             coordinator.enrolment,
             coordinator.results,
             coordinator.parcels,
+            coordinator.heartbeats,
             Intake(
                 coordinator.tokens,
                 coordinator.uploads,

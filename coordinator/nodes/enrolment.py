@@ -21,7 +21,7 @@ from coordinator.home import Home
 from coordinator.nodes.authority import Authority
 from coordinator.releases.repository import Repository
 from coordinator.store.database import Database
-from coordinator.store.tables import heartbeats, invites, nodes
+from coordinator.store.tables import invites, nodes
 from protocols.invite import Invite
 
 INVITE_LIFE = timedelta(hours=24)
@@ -141,10 +141,9 @@ class Enrolment:
             return frozenset(await connection.scalars(select(nodes.c.id).where(nodes.c.revoked)))
 
     async def list(self) -> list[dict[str, Any]]:
-        """All enrolled nodes; ``by_hand`` is how one said it stands in its newest parcel."""
+        """All enrolled nodes; what they say of themselves is the fleet's (``coordinator.fleet``)."""
         async with self._database.read() as connection:
-            stands = select(nodes, heartbeats.c.document, heartbeats.c.received).outerjoin(heartbeats)
-            rows = await connection.execute(stands.order_by(nodes.c.enrolled))
+            rows = await connection.execute(select(nodes).order_by(nodes.c.enrolled))
             return [
                 {
                     "node": r.id,
@@ -154,7 +153,6 @@ class Enrolment:
                     "revoked": r.revoked,
                     "enrolled": r.enrolled,
                     "last_seen": r.last_seen,
-                    "by_hand": None if r.document is None else {"received": r.received, **r.document},
                 }
                 for r in rows
             ]

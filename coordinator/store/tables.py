@@ -144,16 +144,6 @@ nodes = Table(
     Column("last_seen", String(40)),
 )
 
-# How nodes that have no line say they stand; the newest of each.
-heartbeats = Table(
-    "heartbeats",
-    metadata,
-    Column("node", ForeignKey("nodes.id"), primary_key=True),
-    Column("number", BigInteger, nullable=False),  # rises with every parcel of the node
-    Column("received", String(40), nullable=False),
-    Column("document", JSON, nullable=False),
-)
-
 # What nodes report. The number is the order of arrival; a report is known by its node and the id that the node gave it.
 results = Table(
     "results",
@@ -271,6 +261,28 @@ federations = Table(
     Column("options", JSON, nullable=False),
     Column("document", JSON, nullable=False),  # as ``federate status`` prints it
     Column("created", String(40), nullable=False),
+)
+
+# --- fleet: how nodes say they stand (``protocols.heartbeat``). The newest of each node, and the last of each of its days.
+heartbeats = Table(
+    "fleet",
+    metadata,
+    Column("node", ForeignKey("nodes.id"), primary_key=True),
+    Column("serial", BigInteger, nullable=False),  # rises with every heartbeat of the node
+    Column("received", String(40), nullable=False),
+    Column("seen", String(40), nullable=False),  # when the node certainly was alive; never later than it was received
+    Column("via", String(10), nullable=False),  # line | peer | parcel
+    Column("document", JSON, nullable=False),
+)
+
+heartbeat_days = Table(
+    "fleet_days",
+    metadata,
+    Column("node", ForeignKey("nodes.id"), primary_key=True),
+    Column("day", String(10), primary_key=True),  # UTC
+    Column("serial", BigInteger, nullable=False),
+    Column("releases", JSON, nullable=False),  # as in the document
+    Index("fleet_days_by_day", "day"),
 )
 
 # Between networks: others whose releases may be taken over, and what they revoked of it.

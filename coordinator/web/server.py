@@ -21,6 +21,7 @@ from coordinator.config import UploadLimits
 from coordinator.errors import CoordinatorError
 from coordinator.federation.lines import Lines
 from coordinator.federation.runner import FederationRunner
+from coordinator.fleet.intake import HeartbeatIntake
 from coordinator.home import Home
 from coordinator.jobs.queue import Queue
 from coordinator.jobs.runner import Runner, command
@@ -103,6 +104,7 @@ async def serve(
     enrolment: Enrolment,
     results: Results,
     parcels: Parcels,
+    heartbeats: HeartbeatIntake,
     intake: Intake,
     federation: Callable[[Lines], FederationRunner],
     listening: Listening,
@@ -129,12 +131,18 @@ async def serve(
     writer = ResultWriter(results, clock)
     lines = Lines()
     gateway = Gateway(
-        lambda digest: enrolment.node_of(digest, clock()), enrolment.revoked, releases.serial, writer.store, lines
+        lambda digest: enrolment.node_of(digest, clock()),
+        enrolment.revoked,
+        releases.serial,
+        writer.store,
+        lines,
+        heartbeats.take,
     )
     context = authority.gateway_context(certificate, key)
     async with contextlib.AsyncExitStack() as stack:
         knowledge = await stack.enter_async_context(await open_or_build(home.root))
         await stack.enter_async_context(writer.running())
+        await stack.enter_async_context(heartbeats.running())
         try:
             server = await stack.enter_async_context(gateway.listen(listening.host, listening.node_port, context))
         except OSError as error:

@@ -28,6 +28,7 @@ from protocols.clock import Clock
 from protocols.errors import MedMeshError
 from protocols.manifest import parse_release_name
 
+_SELF_TEST = ("release.self_test_failed", "worker.self_test_crashed")
 _NEWS_MAY_MEND = ("edge.disease_unknown", "edge.release_not_at_hand", "release.not_offered")
 
 
@@ -325,6 +326,9 @@ class Puller:
             raise
         except ReleaseRefusedError as error:
             await self._store.add_event(error.code, release.name, error.message(), self._clock())
+            if error.code != "worker.release_quarantined":  # that failure was counted when it happened
+                key = (release.disease, release.model, release.version)
+                await self._store.count_failure(key, self._clock(), self_test=error.code in _SELF_TEST)
             raise
 
     async def update_knowledge(self, snapshot: Snapshot) -> bool:

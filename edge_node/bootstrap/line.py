@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 from edge_node.bootstrap.federation import Federation
 from edge_node.bootstrap.parts import utc_now
 from edge_node.errors import EdgeError, UnreachableError
+from edge_node.files import database_stamps
 from edge_node.identity.identity import NodeIdentity
 
 if TYPE_CHECKING:
     from edge_node.agent.gateway import WebsocketGateway
+    from edge_node.health.pulse import Pulse
     from edge_node.outbox.outbox import Delivery
+    from protocols.heartbeat import Heartbeat
     from protocols.invite import Invite
 
 
@@ -93,6 +96,63 @@ class Line(Federation):
 
         federation = None if told is None else self._taking_part(told)
         return WebsocketGateway(line, self.config.connect_timeout_s, self._where, self._hear, federation)
+
+    async def heartbeat(self) -> Heartbeat:
+        """How this node stands, under a serial of its own.
+
+        Raises:
+            EdgeError: the index or the history cannot be opened.
+        """
+        from edge_node.health.pulse import next_serial
+
+        now = utc_now()
+        async with self.index() as store:
+            return replace(await self._stands(), serial=await next_serial(store, now), sent=now)
+
+    async def _stands(self) -> Heartbeat:
+        import shutil
+
+        from edge_node import VERSION
+        from edge_node.cache.artifacts import ArtifactCache
+        from edge_node.health.collect import Facts, heartbeat
+
+        outbox = await self.outbox().counts()
+        async with self.index() as store:
+            facts = Facts(
+                program=VERSION,
+                standing=await self.standing(store),
+                outbox=outbox,
+                health=await store.health(),
+                declined=await store.declines(),
+                quarantined=await store.quarantined(),
+                events=await store.events(),
+                storage_used_bytes=ArtifactCache(self.paths.cache, store).total_bytes(),
+                storage_free_bytes=shutil.disk_usage(self.paths.cache).free,
+            )
+        return heartbeat(facts, 1, utc_now())
+
+    def pulse(self) -> Pulse:
+        """Heartbeats over the line."""
+        from datetime import timedelta
+
+        from edge_node.bundle.signing import NodeSigner
+        from edge_node.health.pulse import Pulse
+        from edge_node.health.schedule import Schedule
+        from protocols.heartbeat import Letter
+
+        def frame(heartbeat: Heartbeat) -> bytes:
+            identity = self.identity()  # a renewed key counts from the next heartbeat on
+            return NodeSigner(identity.credentials).signed_heartbeat(Letter(identity.node, heartbeat))
+
+        return Pulse(
+            self._stands,
+            lambda: database_stamps(self.paths.cache / "index.sqlite", self.paths.outbox),
+            frame,
+            self.index,
+            Schedule(timedelta(seconds=self.config.heartbeat_gap_s)),
+            utc_now,
+            lambda size_bytes: self.traffic.count("heartbeat", size_bytes),
+        )
 
     async def deliver(self) -> Delivery:
         """Send what is queued, also what was turned down before; where nothing is, nobody is asked anything.

@@ -102,6 +102,7 @@ class Local(Home):
     def outbox(self) -> Outbox:
         """The history of results and what of it waits to be sent."""
         from edge_node.cache.lock import exclusive
+        from edge_node.health.tally import ReleaseTally
         from edge_node.outbox.keys import KeyFile, SystemKeystore
         from edge_node.outbox.outbox import Outbox
         from edge_node.outbox.unlock import KEY_FILE, KEYSTORE
@@ -117,6 +118,7 @@ class Local(Home):
             keep_days=self.config.history_days,
             clock=utc_now,
             count=lambda size_bytes: self.traffic.count("outbox", size_bytes),
+            tally=ReleaseTally(self.index),
         )
 
     def history(self, *, create: bool = False) -> AbstractAsyncContextManager[History]:

@@ -91,10 +91,7 @@ class Acceptances(Releases):
 
     async def declines(self) -> list[Decline]:
         """What this node does not bring into use, for the heartbeat: names and figures, never a person's words."""
-        found = [_decline(decision) for decision in await self.decisions() if decision.declined]
-        named = {(decline.disease, decline.release) for decline in found}
-        marks = [mark for mark in await self.quarantined() if (mark.disease, mark.name) not in named]
-        return found + [Decline(mark.disease, mark.name, "failed") for mark in marks]
+        return [_decline(decision) for decision in await self.decisions() if decision.declined]
 
     async def decide(self, decision: Decision, *, go_back: bool = False) -> None:
         """Put a decision in force, in the place of any about this or a lower version; with ``go_back`` the version before the

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from edge_node.cache.tables import Tables
+from edge_node.cache.health import Health
 from protocols.artifacts import Artifact
 
 
@@ -56,7 +56,7 @@ class Floor:
     version: int
 
 
-class Releases(Tables):
+class Releases(Health):
     """Installed releases and the quarantine."""
 
     async def installed(self) -> list[InstalledRelease]:
@@ -110,6 +110,7 @@ class Releases(Tables):
                 "INSERT INTO need VALUES (?, ?, ?, ?, ?, ?)",
                 [(number, place, a.role, a.sha256, a.size_bytes, a.chunks) for place, a in enumerate(files)],
             )
+            await self.begin_health(*key, version, now)
             if floor is not None:
                 await self._file.run(
                     """INSERT INTO version_floor VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
@@ -177,7 +178,7 @@ class Releases(Tables):
     async def remove(self, disease: str, model: str) -> None:
         """Forget both versions of a model, and that it was pinned or used."""
         async with self._file.transaction():
-            for table in ("release", "pin", "used", "acceptance"):
+            for table in ("release", "pin", "used", "health", "acceptance"):
                 await self._file.run(f"DELETE FROM {table} WHERE disease = ? AND model = ?", (disease, model))
 
     async def remove_version(self, disease: str, model: str, version: int) -> None:

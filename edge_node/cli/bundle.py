@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from edge_node.bundle.importer import Imported
     from edge_node.bundle.post import TakenIn
     from protocols.errors import MedMeshError
-    from protocols.parcels import Heartbeat
 
 commands = group("bundle", "Models and results on a stick · 用 U 盘传送模型与结果")
 _MOST_NAMED = 3
@@ -81,22 +80,9 @@ async def _outgoing(edge: Edge, *, has_line: bool) -> tuple[dict[str, bytes], Me
     """The mail; a node with a line sends its own over that. Where the history cannot be opened, the models go without."""
     carried = await edge.post().carried()
     try:
-        return carried if has_line else carried | await edge.post().own(await _heartbeat(edge)), None
+        return carried if has_line else carried | await edge.post().own(await edge.heartbeat()), None
     except EdgeError as error:
         return carried, error
-
-
-async def _heartbeat(edge: Edge) -> Heartbeat:
-    from edge_node import VERSION
-    from protocols.parcels import Heartbeat
-
-    async with edge.local() as local:
-        active = tuple(r.name for r in await local.store.installed() if r.active)
-        events = tuple((e.code, e.count) for e in await local.store.events())
-        standing = await edge.standing(local.store)
-    counts = await edge.outbox().counts()
-    waiting = counts.queued, counts.refused
-    return Heartbeat(utc_now(), VERSION, active, standing.serial, standing.stale_days, *waiting, events)
 
 
 def _warn_of_export(console: Console, part: ListPart, mail_failure: MedMeshError | None) -> None:

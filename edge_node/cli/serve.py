@@ -25,6 +25,7 @@ _TEXTS = {
         "{records} results sent to the coordinator; {waiting} wait.",
         "已向协调端发送 {records} 条记录，{waiting} 条待发送。",
     ),
+    "heartbeat": ("The coordinator knows how this node stands.", "已向协调端报告本节点状态。"),
     "postponed": ("Not fetched now ({size}): {why}.", "暂不下载（{size}）：{why}。"),
     "evicted": ("{release} was deleted to keep within the quota.", "为不超出配额，已删除 {release}。"),
     "declined": (
@@ -61,6 +62,7 @@ async def serve(console: Console) -> None:
         edge.gateway(lambda kind, code: emit("federation", {"question": kind, "code": code or "answered"})),
         edge.updates,
         edge.outbox(),
+        edge.pulse(),
         edge.upkeep,
         edge.allowance().automatic,
         emit,

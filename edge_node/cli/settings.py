@@ -71,6 +71,7 @@ def change(path: Path, key: str, value: str) -> Any:
 async def status(console: Console) -> None:
     """Show who this node is, how old its list is and what it holds; asks nobody · 查看本节点状态."""
     from edge_node import VERSION
+    from edge_node.health.pulse import last_accepted
 
     edge = Edge(console.home)
     async with edge.local() as local:
@@ -79,6 +80,7 @@ async def status(console: Console) -> None:
         decisions = await local.store.decisions()
         standing = await edge.standing(local.store)
         total = local.artifacts.total_bytes()
+        reported = await last_accepted(local.store)
     answer = await edge.replica().lookup([])
     outbox = await _outbox(edge, console.language)
     enrolled = _enrolment(edge)
@@ -97,6 +99,7 @@ async def status(console: Console) -> None:
         "bytes_stored": total,
         "outbox": outbox,
         "bandwidth": bandwidth,
+        "heartbeat": {"accepted": None if reported is None else reported.isoformat()},
         "serial": standing.serial,
         "staleness": standing.staleness(),
         "clock": {"ok": not standing.clock_behind, "not_before": None if floor is None else floor.isoformat()},
@@ -135,6 +138,7 @@ async def status(console: Console) -> None:
             [console.t("Knowledge base", "疾病知识库"), document["kb_version"] or "-"],
             [console.t("Stored", "占用"), size_text(total)],
             [console.t("Outbox", "发件箱"), _outbox_text(console, outbox)],
+            [console.t("Status reported", "状态上报"), "-" if reported is None else time_text(reported)],
             [console.t("Bandwidth", "流量"), _bandwidth_text(console, bandwidth)],
         ]
         console.table(["MedMesh", VERSION], rows)

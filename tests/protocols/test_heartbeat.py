@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,9 +14,6 @@ from protocols.heartbeat import (
     FORMAT,
     MAX_FRAME_BYTES,
     MAX_RELEASES,
-    Comparison,
-    Decline,
-    Heartbeat,
     Letter,
     Outcomes,
     ReleaseHealth,
@@ -30,25 +26,9 @@ from protocols.heartbeat import (
 )
 from protocols.results import batch, report
 from protocols.signatures import envelope, signed_bytes
+from tests.support.heartbeats import DECLINE, HEALTH, HEART, SENT
 
 NODE = "a" * 16
-SENT = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
-HEALTH = ReleaseHealth("malaria", "cells@3", True, SENT, "passed", 1, Outcomes(90, 7, 2, 1), 40, 36)
-DECLINE = Decline("malaria", "cells@4", "worse_here", Comparison(0.81, 0.93, -0.2, -0.04, 200, 40))
-HEART = Heartbeat(
-    serial=12,
-    sent=SENT,
-    program="0.1.0",
-    storage_used_bytes=30_000_000,
-    storage_free_bytes=9_000_000_000,
-    outbox_waiting=3,
-    catalogue_serial=7,
-    releases=(HEALTH,),
-    declined=(DECLINE, Decline("skin", "skin@2", "self_test")),
-    stale_days=2,
-    outbox_refused=1,
-    events=(("trust.expired", 4),),
-)
 
 
 def frame(document: object) -> bytes:

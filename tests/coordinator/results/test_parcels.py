@@ -28,21 +28,19 @@ from protocols.parcels import (
     MAX_PARCEL_BYTES,
     SEALED_FOR,
     Contents,
-    Heartbeat,
     Parcel,
-    envelope,
     parcel_digest,
     read_contents,
     read_receipt,
-    signed_bytes,
 )
 from protocols.results.batch import batch_id, pack
 from protocols.results.report import Report
+from protocols.signatures import envelope, signed_bytes
 from tests.support.coordinator import NOW, database, enrol, revoke
+from tests.support.heartbeats import HEART
 from tests.support.reports import report
 
 A, B = "a" * 16, "b" * 16
-HEART = Heartbeat(datetime(2026, 2, 1, 12, tzinfo=UTC), "0.1.0", ("malaria@1",), 7, 3, 2, 0, (("trust.expired", 4),))
 _ECDSA = ec.ECDSA(hashes.SHA256())
 _SUITE = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
@@ -98,7 +96,7 @@ class Office:
     async def heartbeat(self, node: str = A) -> tuple[int, str] | None:
         async with self.database.read() as connection:
             row = (await connection.execute(select(heartbeats).where(heartbeats.c.node == node))).first()
-        return None if row is None else (row.number, row.document["version"])
+        return None if row is None else (row.serial, row.document["program"])
 
 
 @pytest.fixture
@@ -146,9 +144,9 @@ async def test_a_batch_that_cannot_be_read_is_named_and_the_others_stored(office
 
 
 async def test_the_newest_heartbeat_is_kept_by_the_nodes_own_count(office: Office) -> None:
-    for number, version in ((2, "0.2.0"), (5, "0.5.0"), (4, "0.4.0")):
-        heart = replace(HEART, version=version, made=HEART.made - timedelta(days=number))
-        await office.take(office.sealed(office.parcel(number=number, heartbeat=heart)))
+    for serial, program in ((2, "0.2.0"), (5, "0.5.0"), (4, "0.4.0")):
+        heart = replace(HEART, serial=serial, program=program, sent=HEART.sent - timedelta(days=serial))
+        await office.take(office.sealed(office.parcel(heartbeat=heart)))
     assert await office.heartbeat() == (5, "0.5.0")
 
 

@@ -76,6 +76,18 @@ class SimulatedOutbox:
         await asyncio.Event().wait()
 
 
+class SimulatedHeartbeats:
+    """Tells how the node stands once on each line."""
+
+    def __init__(self) -> None:
+        self.serial = 0
+
+    async def carry(self, link: Link, sent: Callable[[int], None], sleep: Callable[[float], Awaitable[None]]) -> None:
+        self.serial += 1
+        sent(self.serial)
+        await asyncio.Event().wait()
+
+
 class SimulatedUpdates:
     """A coordinator with one release, and failures to come."""
 
@@ -144,6 +156,7 @@ async def run(
         gateway,
         opened,
         outbox or SimulatedOutbox(),
+        SimulatedHeartbeats(),
         upkeep,
         settings.pop("permission"),
         lambda event, details: events.append((event, details)),
