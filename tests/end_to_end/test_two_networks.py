@@ -15,7 +15,7 @@ from PIL import Image
 from tests.support.commands import Running, call, run
 from tests.support.networks import made, network
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SERVE = ("medmesh-coordinator", "serve", "--port", "0", "--node-port", "0", "--no-zeroconf")
 
