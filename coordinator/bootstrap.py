@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coordinator.access.tokens import Tokens
+from coordinator.audit import record
+from coordinator.audit.actor import current
+from coordinator.audit.head import HeadFile
+from coordinator.audit.log import Trail
 from coordinator.config import Config
 from coordinator.engine.local import LocalEngine
 from coordinator.errors import CoordinatorError
@@ -66,6 +70,7 @@ class Coordinator:
     tokens: Tokens
     uploads: Uploads
     jobs: Queue
+    trail: Trail
     upstreams: Upstreams
 
     def federation(self, lines: Lines) -> FederationRunner:
@@ -84,6 +89,7 @@ async def initialise(root: Path, config: Config) -> None:
         raise CoordinatorError("coordinator.exists", home=root)
     for remains in (home.keys, home.repository):  # of an init that was interrupted before it wrote the settings
         shutil.rmtree(remains, ignore_errors=True)
+    home.audit_head.unlink(missing_ok=True)
     home.base.mkdir(parents=True, exist_ok=True)
     home.keys.mkdir(mode=0o700)
     home.keys.chmod(0o700)
@@ -94,10 +100,21 @@ async def initialise(root: Path, config: Config) -> None:
     write_atomically(home.keys / "approvers.json", json.dumps({k.keyid: "local" for k in local}).encode())
     empty = Rollout(0, config.name, None, ())
     Repository(home.repository).create(roots, online, list(local), config.approvals, empty, utc_now())
-    database = Database.connect(f"sqlite+aiosqlite:///{home.database}")
-    await database.create()
-    await database.close()
+    database = _connect(home, config)
+    try:
+        await database.create()
+        async with database.begin() as connection:
+            told = {"approvals": config.approvals}
+            await record(connection, current.get(), "coordinator.init", config.name, told, utc_now())
+    finally:
+        await database.close()
     config.save(home.config)
+
+
+def _connect(home: Home, config: Config) -> Database:
+    database = Database.connect(config.database or f"sqlite+aiosqlite:///{home.database}")
+    database.on_recorded = HeadFile(home).advance
+    return database
 
 
 def model_importer() -> ImportModel | None:
@@ -118,7 +135,7 @@ async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
     """
     home = Home(root)
     config = Config.load(home.config)
-    database = Database.connect(config.database or f"sqlite+aiosqlite:///{home.database}")
+    database = _connect(home, config)
     try:
         await database.create()
         authority = Authority.load(home)
@@ -141,6 +158,7 @@ async def open_coordinator(root: Path) -> AsyncIterator[Coordinator]:
             tokens=Tokens(database, authority.fingerprint),
             uploads=Uploads(database, home, config.uploads),
             jobs=Queue(database),
+            trail=Trail(database),
             upstreams=upstreams,
         )
     finally:

@@ -23,12 +23,13 @@ ID_BYTES: Final = 6
 SECRET_BYTES: Final = 32
 _MAX_CHARACTERS = 300
 
+VIEW: Final = "view"  # read everything that the API and the dashboard show
 DATASET_UPLOAD: Final = "dataset:upload"  # make data sets, and add to one's own
 DATASET_ANY: Final = "dataset:any"  # add to everybody's data sets
 MODEL_UPLOAD: Final = "model:upload"
 TRAIN: Final = "train"  # queue trainings of data sets that one may write to
 JOB_ANY: Final = "job:any"  # see and cancel everybody's jobs
-SCOPES: Final = (DATASET_UPLOAD, DATASET_ANY, MODEL_UPLOAD, TRAIN, JOB_ANY)
+SCOPES: Final = (VIEW, DATASET_UPLOAD, DATASET_ANY, MODEL_UPLOAD, TRAIN, JOB_ANY)
 
 _PART = re.compile(r"[A-Za-z0-9_-]{1,64}")
 

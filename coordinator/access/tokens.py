@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import select, update
 
+from coordinator.audit import record
+from coordinator.audit.actor import current, moment
 from coordinator.errors import CoordinatorError
 from coordinator.store.database import Database
 from coordinator.store.tables import tokens
@@ -36,6 +38,8 @@ class Tokens:
         }
         async with self._database.begin() as connection:
             await connection.execute(tokens.insert().values(**row, secret_sha256=token.secret_sha256))
+            told = {k: row[k] for k in ("owner", "scopes", "expires")}
+            await record(connection, current.get(), "token.create", token.id, told, now)
         return {"token": token.encode(), **row}
 
     async def list(self, now: datetime) -> list[dict[str, Any]]:
@@ -62,8 +66,9 @@ class Tokens:
         """
         async with self._database.begin() as connection:
             changed = await connection.execute(update(tokens).where(tokens.c.id == token).values(revoked=True))
-        if not changed.rowcount:
-            raise CoordinatorError("token.unknown", name=token)
+            if not changed.rowcount:
+                raise CoordinatorError("token.unknown", name=token)
+            await record(connection, current.get(), "token.revoke", token, {}, moment())
         return {"id": token, "revoked": True}
 
     async def check(self, credential: str, address: str, now: datetime) -> Grant:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from coordinator.cli import (
+    audit,
     datasets,
     federation,
     fleet,
@@ -40,6 +41,7 @@ for part in (
     tokens,
     jobs,
     upstream,
+    audit,
 ):
     part.register(app)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +13,8 @@ import click
 import typer
 from securesystemslib.signer import CryptoSigner, Key
 
+from coordinator.audit import record
+from coordinator.audit.actor import current
 from coordinator.bootstrap import Coordinator, open_coordinator, utc_now
 from coordinator.errors import CoordinatorError
 from coordinator.releases import keys
@@ -126,16 +130,26 @@ async def rotate(
         raise click.BadParameter("key rotate takes online or root")
     async with open_coordinator(console.home) as coordinator:
         roots = _roots(coordinator, root_key)
+        async with _recorded(coordinator, "key.rotate", role):
+            if role == "online":
+                _rotate_online(coordinator, roots)
+                files = [str(coordinator.home.keys / "online.pem")]
+            else:
+                files = _rotate_root(coordinator, roots)
         if role == "online":
-            _rotate_online(coordinator, roots)
             await coordinator.releases.announce(utc_now())
-            files = [str(coordinator.home.keys / "online.pem")]
-        else:
-            files = _rotate_root(coordinator, roots)
     console.answer(
         {"role": role, "files": files},
         lambda: console.line(f"{role}: new key(s) in {', '.join(files)}", f"{role}：新密钥位于 {', '.join(files)}"),
     )
+
+
+@asynccontextmanager
+async def _recorded(coordinator: Coordinator, act: str, subject: str) -> AsyncIterator[None]:
+    """What the block signs is in the audit trail, or it does not happen: a block that fails leaves no record."""
+    async with coordinator.database.begin() as connection:
+        await record(connection, current.get(), act, subject, {}, utc_now())
+        yield
 
 
 def _rotate_online(coordinator: Coordinator, roots: list[CryptoSigner]) -> None:
@@ -163,14 +177,8 @@ def _rotate_root(coordinator: Coordinator, roots: list[CryptoSigner]) -> list[st
     return [str(p) for p in paths]
 
 
-def _names(coordinator: Coordinator) -> dict[str, str]:
-    """Approvers' names by key id; the keys themselves stand in signed metadata."""
-    path = coordinator.home.keys / "approvers.json"
-    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
-
-
 def _approvers(coordinator: Coordinator) -> dict[str, Key]:
-    names = _names(coordinator)
+    names = keys.approver_names(coordinator.home)
     return {names.get(k, k[:16]): key for k, key in coordinator.releases.repository.approver_keys().items()}
 
 
@@ -204,7 +212,8 @@ async def add(
         key = keys.from_line(approver)
         if name in wanted or key.keyid in {k.keyid for k in wanted.values()}:
             raise CoordinatorError("user.exists", name=name)
-        document = _change(coordinator, {**wanted, name: key}, root_key, None)
+        async with _recorded(coordinator, "approver.add", name):
+            document = _change(coordinator, {**wanted, name: key}, root_key, None)
     _answer(console, document)
 
 
@@ -223,7 +232,8 @@ async def remove(
         needed = coordinator.releases.repository.threshold()
         if len(wanted) < needed:
             raise CoordinatorError("user.needed", name=name, count=needed)
-        document = _change(coordinator, wanted, root_key, key)
+        async with _recorded(coordinator, "approver.remove", name):
+            document = _change(coordinator, wanted, root_key, key)
     _answer(console, document)
 
 

@@ -98,6 +98,11 @@ class Gateway:
         self._lookups = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
         self._goodbyes: set[asyncio.Task[None]] = set()
 
+    @property
+    def links(self) -> int:
+        """Lines of nodes that have greeted."""
+        return len(self._nodes)
+
     @asynccontextmanager
     async def listen(self, host: str, port: int, context: ssl.SSLContext) -> AsyncIterator[Server]:
         """Serve until the block is left."""

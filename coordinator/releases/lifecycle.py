@@ -19,6 +19,10 @@ from sqlalchemy import delete, select, update
 from tuf.api.metadata import Metadata, Targets
 from tuf.api.serialization.json import CanonicalJSONSerializer
 
+from coordinator.audit import Actor, record
+from coordinator.audit.actor import current
+from coordinator.audit.acts import some
+from coordinator.audit.head import HeadFile
 from coordinator.config import Config
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
@@ -54,7 +58,7 @@ class Releases:
         self._models = models
         self._artifacts = FolderBlobs(home.artifacts)
         self._trunks = Trunks(home)
-        self.repository = Repository(home.repository)
+        self.repository = Repository(home.repository, HeadFile(home).head)
 
     # --- proposing and approving ---------------------------------------------------------------------------------
 
@@ -106,7 +110,10 @@ class Releases:
         _require(manifest, findings)
         findings.append(gates.converted_twice(manifest, await self._second_conversion(manifest, converting)))
         _require(manifest, findings)
-        await self._insert(manifest.name, manifest.disease, manifest.to_bytes(), notes, findings, now)
+        told = {"unmapped": allow_unmapped, "worse": accept_worse, "floor": floor}
+        told = {key: value for key, value in told.items() if value}
+        content = manifest.to_bytes()
+        await self._insert(manifest.name, manifest.disease, content, notes, findings, ("release.propose", told), now)
         return await self.show(manifest.name)
 
     async def _revoked_at_origin(self, name: str) -> str | None:
@@ -146,7 +153,8 @@ class Releases:
             {"format": KB_FORMAT, "version": version, "artifact": artifact.document(), "patches": patches}
         )
         name = f"{KNOWLEDGE}@{1 if newest is None else int(newest.name.split('@')[1]) + 1}"
-        await self._insert(name, KNOWLEDGE, document, f"Knowledge base {version}", [], now)
+        told = ("kb.publish", {"version": version})
+        await self._insert(name, KNOWLEDGE, document, f"Knowledge base {version}", [], told, now)
         return await self.show(name)
 
     async def request(self, name: str) -> dict[str, Any]:
@@ -206,13 +214,19 @@ class Releases:
                     created=now.isoformat(timespec="seconds"),
                 )
             )
-        counting.append(signature)
+            counting.append(signature)
+            told = {"key": signature.keyid[:16], "approvals": len(counting), "needed": self.repository.threshold()}
+            await record(connection, self._approver(signature.keyid), "release.approve", row.name, told, now)
         if len(counting) >= self.repository.threshold():
             for one in counting:
                 draft.signatures[one.keyid] = one
             await asyncio.to_thread(self._publish, row, draft, now)
-            await self._store(row, "approved", ("proposed",), state="approved")
+            await self._store(row, "approved", ("proposed",), None, now, state="approved")
         return await self.show(row.name)
+
+    def _approver(self, keyid: str) -> Actor:
+        """Whose signature it is, whoever handed it in."""
+        return Actor("user", keys.approver_names(self._home).get(keyid, keyid[:16]))
 
     def _publish(self, row: Any, draft: Metadata[Targets], now: datetime) -> None:
         with self.repository.exclusive():
@@ -226,17 +240,19 @@ class Releases:
         """Offer an approved release to a share of the nodes and to whole groups."""
         row = await self._existing(name)
         allowed = ("approved", *OFFERED, "rolled back")
-        await self._store(row, "rolled out", allowed, state="released", percent=percent, groups=list(groups))
+        values: dict[str, Any] = {"state": "released", "percent": percent, "groups": list(groups)}
+        told = ("release.rollout", {"percent": percent, "groups": some(groups)})
+        await self._store(row, "rolled out", allowed, told, now, **values)
         await self.announce(now)
         return await self.show(row.name)
 
     async def pause(self, name: str, now: datetime) -> dict[str, Any]:
         """Freeze a model where it is: nodes keep what they have."""
-        return await self._move(name, ("released",), "paused", "paused", now)
+        return await self._move(name, ("released",), "paused", "paused", "release.pause", now)
 
     async def resume(self, name: str, now: datetime) -> dict[str, Any]:
         """Go on after a pause."""
-        return await self._move(name, ("paused",), "released", "resumed", now)
+        return await self._move(name, ("paused",), "released", "resumed", "release.resume", now)
 
     async def rollback(self, name: str, now: datetime) -> dict[str, Any]:
         """Send nodes back to the release before this one, which must have been offered to all."""
@@ -246,13 +262,14 @@ class Releases:
         earlier = [s for s in states if s.model == mine.model and s.version < mine.version and s.state in OFFERED]
         if not earlier:
             raise CoordinatorError("release.nothing_to_roll_back", name=row.name)
-        return await self._move(name, OFFERED, "rolled back", "rolled back", now)
+        return await self._move(name, OFFERED, "rolled back", "rolled back", "release.rollback", now)
 
     async def withdraw(self, name: str, reason: str, now: datetime) -> dict[str, Any]:
         """Revoke a release for good: nodes that have it stop using it and show the reason."""
         row = await self._existing(name)
         anything_else = ("proposed", "approved", *OFFERED, "rolled back")
-        await self._store(row, "withdrawn", anything_else, state="withdrawn", percent=0, reason=reason)
+        told = ("release.withdraw", {"reason": reason})
+        await self._store(row, "withdrawn", anything_else, told, now, state="withdrawn", percent=0, reason=reason)
         await self.announce(now)
         return await self.show(row.name)
 
@@ -320,7 +337,14 @@ class Releases:
     # --- the store -----------------------------------------------------------------------------------------------
 
     async def _insert(
-        self, name: str, disease: str, content: bytes, notes: str, findings: list[gates.Gate], now: datetime
+        self,
+        name: str,
+        disease: str,
+        content: bytes,
+        notes: str,
+        findings: list[gates.Gate],
+        told: tuple[str, dict[str, Any]],
+        now: datetime,
     ) -> None:
         sha256 = self._artifacts.put(content)
         async with self._database.begin() as connection:
@@ -338,9 +362,20 @@ class Releases:
                     created=now.isoformat(timespec="seconds"),
                 )
             )
+            act, detail = told
+            detail = {"disease": disease, "manifest": sha256, **detail}
+            await record(connection, current.get(), act, name, detail, now)
 
-    async def _store(self, row: Any, act: str, allowed: tuple[str, ...], **values: Any) -> None:
-        """Change a release's row only out of a state that allows it, in one statement.
+    async def _store(
+        self,
+        row: Any,
+        act: str,
+        allowed: tuple[str, ...],
+        told: tuple[str, dict[str, Any]] | None,
+        now: datetime,
+        **values: Any,
+    ) -> None:
+        """Change a release's row only out of a state that allows it, in one statement; ``told`` is for the audit trail.
 
         Raises:
             CoordinatorError: ``release.wrong_state``; someone may have acted since ``row`` was read.
@@ -349,13 +384,18 @@ class Releases:
             changed = await connection.execute(
                 update(releases).where(releases.c.name == row.name, releases.c.state.in_(allowed)).values(**values)
             )
+            if changed.rowcount and told is not None:
+                name, detail = told
+                await record(connection, current.get(), name, row.name, detail, now)
         if changed.rowcount == 0:
             now_there = await self._find(row.name)
             raise CoordinatorError("release.wrong_state", name=row.name, state=now_there.state, act=act)
 
-    async def _move(self, name: str, allowed: tuple[str, ...], state: str, act: str, now: datetime) -> dict[str, Any]:
+    async def _move(
+        self, name: str, allowed: tuple[str, ...], state: str, act: str, recorded: str, now: datetime
+    ) -> dict[str, Any]:
         row = await self._existing(name)
-        await self._store(row, act, allowed, state=state)
+        await self._store(row, act, allowed, (recorded, {}), now, state=state)
         await self.announce(now)
         return await self.show(row.name)
 

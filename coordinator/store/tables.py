@@ -263,6 +263,21 @@ federations = Table(
     Column("created", String(40), nullable=False),
 )
 
+# Audit: who did what. Rows are only ever added; each carries the hash of the one before (``protocols.audit``).
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", String(40), nullable=False, index=True),
+    Column("actor_kind", String(10), nullable=False),
+    Column("actor", String(120), nullable=False),
+    Column("act", String(60), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("detail", Text, nullable=False),  # canonical JSON
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
 # --- fleet: how nodes say they stand (``protocols.heartbeat``). The newest of each node, and the last of each of its days.
 heartbeats = Table(
     "fleet",

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from coordinator.audit.actor import Actor, acting
 from coordinator.config import UpstreamConfig
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
@@ -114,7 +115,7 @@ class Upstreams:
         """Forget a network; versions that came from it stay, and nobody hears of their revocation any more."""
         upstream = await self._store.get(name)
         copied = [c.model for c in await self._store.copied(name)]
-        await self._store.remove(name)
+        await self._store.remove(name, self._clock())
         shutil.rmtree(self._folder(name), ignore_errors=True)
         return {**self._document(upstream), "orphans": copied}
 
@@ -144,7 +145,7 @@ class Upstreams:
 
         async def watch() -> None:
             while True:
-                with suppress(OSError):
+                with suppress(OSError), acting(Actor("system", "upstream")):
                     await self.refresh_due()
                 await asyncio.sleep(_CHECK_S)
 
@@ -292,7 +293,7 @@ class Upstreams:
             "artifacts": [a.document() for a in local.artifacts],
             "unmapped": [x.label for x in local.labels if x.entry is None and x.kind != "normal"],
         }
-        await self._models.add(local, document)
+        await self._models.add(local, document, "upstream.pull")
         return document
 
     async def _offering(self, release: str, name: str | None) -> tuple[Upstream, str, str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, select, update
 
+from coordinator.audit import record as audit
+from coordinator.audit.actor import current
 from coordinator.errors import CoordinatorError
 from coordinator.store.database import Database
 from coordinator.store.tables import models, upstream_revocations, upstreams
@@ -90,6 +93,8 @@ class UpstreamStore:
                     record=_document(record),
                 )
             )
+            root = hashlib.sha256(file.root).hexdigest()
+            await audit(connection, current.get(), "upstream.add", name, {"url": url, "root_sha256": root}, now)
 
     async def verified(self, name: str, record: Record, now: datetime) -> None:
         """Keep what was just verified."""
@@ -107,10 +112,11 @@ class UpstreamStore:
                 update(upstreams).where(upstreams.c.name == name).values(tried=_text(now), failure=failure)
             )
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, now: datetime) -> None:
         """Forget a network. Models that came from it stay, with their origin; nobody hears of its revocations any more."""
         async with self._database.begin() as connection:
             await connection.execute(delete(upstreams).where(upstreams.c.name == name))
+            await audit(connection, current.get(), "upstream.remove", name, {}, now)
 
     async def copied(self, name: str) -> list[Copied]:
         """Model versions here that a network made."""

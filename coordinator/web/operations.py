@@ -15,7 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from coordinator.audit.actor import Actor, acting
 from coordinator.errors import CoordinatorError
+from coordinator.web.observing import CODE
 from protocols.access import Grant
 from protocols.errors import Language, MedMeshError
 
@@ -89,6 +91,7 @@ def language(request: Request) -> Language:
 
 def refusal(request: Request, error: MedMeshError) -> Response:
     """An error as an answer: code, sentence, remedy."""
+    request.scope[CODE] = error.code
     headers = {}
     if error.http_status == 401:
         headers["WWW-Authenticate"] = "Bearer"
@@ -134,14 +137,16 @@ def _endpoint(path: str, rows: dict[str, Operation], check: CheckToken) -> Publi
 
 async def _call(operation: Operation, request: Request, check: CheckToken) -> Response:
     if operation.scopes is None:
-        return await cast(Public, operation.handler)(request)
+        with acting(Actor("system", "public")):  # what proves itself by signature or invite says who it is
+            return await cast(Public, operation.handler)(request)
     scheme, _, credential = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not credential.strip():
         raise CoordinatorError("token.missing")
     grant = await check(credential, request.client.host if request.client else "")
     if not operation.scopes & grant.scopes:
         raise CoordinatorError("token.scope", scopes=" or ".join(sorted(operation.scopes)))
-    return await cast(Scoped, operation.handler)(request, grant)
+    with acting(Actor("token", grant.owner)):
+        return await cast(Scoped, operation.handler)(request, grant)
 
 
 def _defect(request: Request, path: str, error: Exception) -> Response:

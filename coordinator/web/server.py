@@ -36,8 +36,10 @@ from coordinator.results.writer import ResultWriter
 from coordinator.store.blobs import FolderBlobs, write_atomically
 from coordinator.store.database import Database
 from coordinator.uploads.store import Uploads
+from coordinator.web import health
 from coordinator.web.app import Services, make_app
 from coordinator.web.lines import forgiving, ignore_broken
+from coordinator.web.observing import Meters, Observed
 from coordinator.web.operations import Operation
 from coordinator.web.uploads import operations
 from disease_kb.seeding import open_or_build
@@ -47,6 +49,7 @@ _log = logging.getLogger("medmesh.server")
 _HEADER_TIMEOUT_S = 20
 _GRACE_S = 2
 _HOUR_S = 3600.0
+_BACKLOG = 100
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(_BACKLOG)  # whoever comes between ``ready`` and the server's first turn waits
     except OSError as error:
         listener.close()
         raise CoordinatorError("coordinator.port_in_use", host=host, port=port) from error
@@ -152,6 +156,8 @@ async def serve(
         node_port = server.sockets[0].getsockname()[1]
         url = (listening.public_url or f"https://{_bracketed(shown)}:{port}").rstrip("/")
         node_url = f"wss://{_bracketed(_host(url))}:{node_port}"
+        meters = Meters()
+        well = health.Health(home, intake.database, releases.repository, lambda: gateway.links, meters, clock)
         services = Services(
             name=name,
             node_url=node_url,
@@ -164,10 +170,11 @@ async def serve(
             store_reports=writer.store,
             clock=clock,
             check_token=lambda credential, address: intake.tokens.check(credential, address, clock()),
-            more=intake.rows(clock),
+            more=[*intake.rows(clock), *health.operations(well)],
         )
         ignore_broken(loop)
-        app = forgiving(make_app(services))
+        starlette = make_app(services)
+        app = forgiving(Observed(starlette, starlette.routes, meters))
         config = _http_config(listener, certificate, key)
         # Starlette types its application more loosely than the server does.
         http = asyncio.create_task(serve_http(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]

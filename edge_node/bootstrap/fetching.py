@@ -90,7 +90,8 @@ class Fetching(Peers):
         bounds = Bounds(self.config.worker_memory_mb, image_s=self.config.worker_timeout_s)
         return SiteJudge(self.paths.federation, self.copies, bounds)
 
-    def _trust_folder(self, identity: NodeIdentity) -> Path:
+    def trust_folder(self, identity: NodeIdentity) -> Path:
+        """Where verified metadata of the coordinator is kept."""
         return self.paths.trust / identity.ca_sha256[:16]
 
     def _fetching(
@@ -118,7 +119,7 @@ class Fetching(Peers):
         replica = ReplicaUpdater(self.paths.knowledge, store, artifacts, fetcher)
         feed = CatalogueFeed(
             origins,
-            self._trust_folder(identity),
+            self.trust_folder(identity),
             identity.root(),
             anchor,
             store,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edge_node.cli import (
     acceptance,
+    audit,
     bundle,
     cache,
     confirm,
@@ -23,6 +24,7 @@ from edge_node.cli.root import app
 __all__ = [
     "acceptance",
     "app",
+    "audit",
     "bundle",
     "cache",
     "confirm",

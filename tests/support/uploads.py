@@ -25,8 +25,10 @@ from coordinator.bootstrap import Coordinator, initialise, open_coordinator
 from coordinator.config import Config, UploadLimits
 from coordinator.store.blobs import FolderBlobs
 from coordinator.uploads.store import Uploads
+from coordinator.web import health
 from coordinator.web.app import Services, make_app
 from coordinator.web.lines import forgiving, ignore_broken
+from coordinator.web.observing import Meters, Observed
 from coordinator.web.operations import Operation
 from coordinator.web.uploads import operations
 from disease_kb.seeding import open_or_build
@@ -58,6 +60,7 @@ class Office:
     app: Starlette
     rows: list[Operation]
     clock: Clock
+    meters: Meters
 
     async def token(self, *scopes: str, owner: str = "north") -> str:
         made = await self.coordinator.tokens.create(owner, scopes, timedelta(days=90), self.clock())
@@ -65,7 +68,7 @@ class Office:
 
     def uploader(self, token: str | None = None) -> httpx.AsyncClient:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        transport = httpx.ASGITransport(self.app, client=("192.0.2.1", 1))
+        transport = httpx.ASGITransport(Observed(self.app, self.app.routes, self.meters), client=("192.0.2.1", 1))
         return httpx.AsyncClient(transport=transport, base_url="https://n", headers=headers)
 
 
@@ -99,6 +102,9 @@ async def office(home: Path, limits: UploadLimits = LIMITS) -> AsyncIterator[Off
         async def store(node: str, reports: object) -> None:
             raise AssertionError("no node speaks here")
 
+        meters = Meters()
+        repository = coordinator.releases.repository
+        well = health.Health(coordinator.home, coordinator.database, repository, lambda: 3, meters, clock)
         services = Services(
             name="Test",
             node_url="wss://n",
@@ -111,10 +117,10 @@ async def office(home: Path, limits: UploadLimits = LIMITS) -> AsyncIterator[Off
             store_reports=store,
             clock=clock,
             check_token=check,
-            more=more,
+            more=[*more, *health.operations(well)],
         )
         app = make_app(services)
-        yield Office(coordinator, app, app.state.operations, clock)
+        yield Office(coordinator, app, app.state.operations, clock, meters)
 
 
 def declaration(data: bytes, **dataset: Any) -> dict[str, Any]:

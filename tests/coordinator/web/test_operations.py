@@ -16,6 +16,7 @@ from protocols.access import SCOPES, Grant
 from tests.support.uploads import Office, office
 
 PUBLIC = {
+    ("GET", "/healthz"),
     ("GET", "/v1/status"),
     ("GET", "/v1/openapi.json"),
     ("GET", "/v1/ca.pem"),
