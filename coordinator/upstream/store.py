@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import delete, select, update
 
-from coordinator.audit import record as audit
+from coordinator.audit import record
 from coordinator.audit.actor import current
 from coordinator.errors import CoordinatorError
 from coordinator.store.database import Database
@@ -73,7 +73,7 @@ class UpstreamStore:
             raise CoordinatorError("upstream.unknown", name=name)
         return found
 
-    async def add(self, name: str, url: str, file: NetworkFile, record: Record, now: datetime) -> None:
+    async def add(self, name: str, url: str, file: NetworkFile, believed: Record, now: datetime) -> None:
         """Add a network that was verified.
 
         Raises:
@@ -90,11 +90,11 @@ class UpstreamStore:
                     added=_text(now),
                     tried=_text(now),
                     failure=None,
-                    record=_document(record),
+                    record=_document(believed),
                 )
             )
             root = hashlib.sha256(file.root).hexdigest()
-            await audit(connection, current.get(), "upstream.add", name, {"url": url, "root_sha256": root}, now)
+            await record(connection, current.get(), "upstream.add", name, {"url": url, "root_sha256": root}, now)
 
     async def verified(self, name: str, record: Record, now: datetime) -> None:
         """Keep what was just verified."""
@@ -116,7 +116,7 @@ class UpstreamStore:
         """Forget a network. Models that came from it stay, with their origin; nobody hears of its revocations any more."""
         async with self._database.begin() as connection:
             await connection.execute(delete(upstreams).where(upstreams.c.name == name))
-            await audit(connection, current.get(), "upstream.remove", name, {}, now)
+            await record(connection, current.get(), "upstream.remove", name, {}, now)
 
     async def copied(self, name: str) -> list[Copied]:
         """Model versions here that a network made."""

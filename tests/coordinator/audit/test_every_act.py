@@ -49,7 +49,7 @@ WITHOUT_ACT = {
     "jobs/work.py:_import": "claims the name for dataset.import",
     "nodes/enrolment.py:node_of": "a node was seen",
     "results/store.py:store": "reports of nodes are rows of their own, with their node",
-    "results/parcels.py:_keep_heartbeat": "how a node stands",
+    "fleet/rows.py:keep": "how a node stands",
     "uploads/store.py:_insert": "an upload counts when it is complete",
     "uploads/store.py:_record": "one part",
     "uploads/store.py:abort": "nothing of it had counted",
@@ -82,7 +82,7 @@ COMMANDS = {
     "job list": "", "job show": "", "job cancel": "job.cancel", "job train": "job.queue", "audit list": "",
     "audit verify": "", "audit export": "audit.export", "upstream offer": "", "upstream add": "upstream.add",
     "upstream list": "", "upstream show": "", "upstream refresh": "", "upstream remove": "upstream.remove",
-    "upstream pull": "upstream.pull",
+    "upstream pull": "upstream.pull", "fleet list": "", "fleet show": "", "fleet alarms": "",
 }  # fmt: skip
 
 
