@@ -150,7 +150,7 @@ def proposable(coordinator: Coordinator, version: int) -> Any:
 
 async def ready(coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gates that pass: what they check is tested elsewhere."""
-    names = ("labels_mapped", "parity", "vetted", "calibrated", "best_site", "self_test", "converted_twice")
+    names = ("labels_mapped", "parity", "vetted", "retested", "calibrated", "best_site", "self_test", "converted_twice")
     passing = SimpleNamespace(trunk_of=lambda _: None, **{n: lambda *_, n=n: Gate(n, True, "") for n in names})
     monkeypatch.setattr(lifecycle, "gates", passing)
     monkeypatch.setattr(lifecycle, "golden_scores", lambda *_: [])
