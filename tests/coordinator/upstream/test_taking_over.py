@@ -155,7 +155,9 @@ async def test_a_stranger_is_a_stranger_whoever_signed(tmp_path: Path) -> None:
     async with two(tmp_path) as (north, south, ups, _):
         await made(north, model="other", head=b"\0\0\0\0TFL3" + bytes(200))
         manifest = await north.models.manifest("other")
-        await north.releases._insert("other@1", "malaria", manifest.to_bytes(), "", [], now())  # past its own gates
+        await north.releases._insert(
+            "other@1", "malaria", manifest.to_bytes(), "", [], ("release.propose", {}), now()
+        )  # past its own gates
         await north.releases.approve("other@1", None, now())
         await north.releases.rollout("other@1", 100, (), now())
         refused = await code(ups_refreshed(ups, "other"))
