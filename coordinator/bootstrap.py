@@ -45,6 +45,8 @@ from coordinator.results.store import Results
 from coordinator.store.blobs import write_atomically
 from coordinator.store.database import Database
 from coordinator.uploads.store import Uploads
+from coordinator.upstream.service import Upstreams
+from coordinator.upstream.store import UpstreamStore
 from protocols.clock import Clock
 from protocols.trust import Rollout
 
@@ -82,6 +84,7 @@ class Coordinator:
     uploads: Uploads
     jobs: Queue
     trail: Trail
+    upstreams: Upstreams
 
     def rollout_watch(self) -> RolloutWatch:
         """What moves and stops staged rollouts."""
@@ -185,6 +188,7 @@ async def open_coordinator(root: Path, cost: Cost = COST) -> AsyncIterator[Coord
         models = Models(database, home)
         releases = Releases(database, home, config, models)
         fleet = Fleet(database)
+        upstreams = Upstreams(UpstreamStore(database), home, config.upstream, models, releases, utc_now)
         yield Coordinator(
             home=home,
             config=config,
@@ -205,6 +209,7 @@ async def open_coordinator(root: Path, cost: Cost = COST) -> AsyncIterator[Coord
             uploads=Uploads(database, home, config.uploads),
             jobs=Queue(database),
             trail=Trail(database),
+            upstreams=upstreams,
         )
     finally:
         hasher.close()

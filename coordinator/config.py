@@ -41,6 +41,24 @@ class WebLimits:
 
 
 @dataclass(frozen=True)
+class UpstreamConfig:
+    """What happens of itself when another network revokes a release that was taken over from it."""
+
+    on_revocation: str = (
+        "pause"  # pause: nodes keep what they have, and a person decides | withdraw: for good | mark: nothing
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            ValueError: none of the three.
+        """
+        if self.on_revocation not in ("pause", "withdraw", "mark"):
+            raise ValueError("upstream.on_revocation is pause, withdraw or mark")
+
+
+@dataclass(frozen=True)
 class Config:
     """What ``init`` wrote and a person may edit."""
 
@@ -51,6 +69,7 @@ class Config:
     backbone: str = ""  # of queued trainings; empty: the one that ``train`` takes
     uploads: UploadLimits = field(default_factory=UploadLimits)
     web: WebLimits = field(default_factory=WebLimits)
+    upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
 
     def save(self, path: Path) -> None:
         """Write the file whole."""
@@ -69,7 +88,8 @@ class Config:
             web = WebLimits(**settings.pop("web", {}))
             if any(type(value) is not int or value < 0 for value in (asdict(uploads) | asdict(web)).values()):
                 raise TypeError("limits are whole numbers")
-            return cls(**settings | {"intake": Limits(**settings.get("intake", {})), "uploads": uploads, "web": web})
+            intake, upstream = Limits(**settings.get("intake", {})), UpstreamConfig(**settings.get("upstream", {}))
+            return cls(**settings | {"intake": intake, "uploads": uploads, "web": web, "upstream": upstream})
         except FileNotFoundError as error:
             raise CoordinatorError("coordinator.not_initialised", home=path.parent.parent) from error
         except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:

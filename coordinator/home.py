@@ -96,3 +96,8 @@ class Home:
     def audit_head(self) -> Path:
         """How long the audit trail is, signed."""
         return self.base / "audit-head.json"
+
+    @property
+    def upstreams(self) -> Path:
+        """Of each other network its verified metadata, and what arrives of its files. Never served."""
+        return self.base / "upstream"

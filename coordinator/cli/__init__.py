@@ -18,6 +18,7 @@ from coordinator.cli import (
     setup,
     tokens,
     training,
+    upstream,
     users,
 )
 from protocols import console
@@ -41,6 +42,7 @@ for part in (
     tokens,
     users,
     jobs,
+    upstream,
     audit,
 ):
     part.register(app)

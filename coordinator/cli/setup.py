@@ -84,7 +84,7 @@ async def serve(
         sys.stdout.flush()
         console.say(NOTICE["en"], NOTICE["zh"])
 
-    async with open_coordinator(console.home) as coordinator:
+    async with open_coordinator(console.home) as coordinator, coordinator.upstreams.watching():
         await run_server(
             coordinator.home,
             coordinator.config.name,

@@ -35,7 +35,7 @@ from coordinator.releases.repository import Repository
 from coordinator.store.blobs import FolderBlobs
 from coordinator.store.database import Database
 from coordinator.store.described import described
-from coordinator.store.tables import approvals, nodes, releases, staged_rollouts
+from coordinator.store.tables import approvals, nodes, releases, staged_rollouts, upstream_revocations
 from coordinator.training import oof
 from coordinator.training.trunks import Second, Trunks
 from disease_kb import replica
@@ -110,6 +110,7 @@ class Releases:
             gates.labels_mapped(manifest, allow_unmapped),
             gates.parity(manifest, training),
             gates.vetted(manifest, training),
+            gates.retested(manifest, training, await self._revoked_at_origin(manifest.name)),
             gates.calibrated(manifest),
             gates.best_site(manifest, accept_worse),
             await self._non_regression(manifest, training, earlier, accept_worse),
@@ -141,6 +142,13 @@ class Releases:
                 labels, their_labels = ([x.label for x in m.labels] for m in (manifest, theirs))
                 found = await asyncio.to_thread(regression.paired, answers, labels, others, their_labels)
         return regression.gate(row.name, found, reason)
+
+    async def _revoked_at_origin(self, name: str) -> str | None:
+        """What the network that made a version said when it revoked it; None: it did not."""
+        query = select(upstream_revocations.c.reason).where(upstream_revocations.c.model == name)
+        async with self._database.read() as connection:
+            found = await connection.scalar(query)
+        return None if found is None else str(found)
 
     async def _second_conversion(self, manifest: ReleaseManifest, converting: Callable[[], None]) -> Second | None:
         """A second conversion of the trunk; None where there is none of ours, or it was done before."""

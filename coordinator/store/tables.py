@@ -367,3 +367,26 @@ heartbeat_days = Table(
     Column("releases", JSON, nullable=False),  # as in the document
     Index("fleet_days_by_day", "day"),
 )
+
+# Between networks: others whose releases may be taken over, and what they revoked of it.
+upstreams = Table(
+    "upstreams",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("url", String(500), nullable=False),
+    Column("file", Text, nullable=False),  # what was handed over, as protocols.network writes it
+    Column("added", String(40), nullable=False),
+    Column("tried", String(40)),
+    Column("failure", JSON),
+    Column("record", JSON),  # what was last verified
+)
+
+upstream_revocations = Table(
+    "upstream_revocations",
+    metadata,
+    Column("model", String(80), primary_key=True),  # model@version here
+    Column("upstream", String(63), nullable=False),
+    Column("reason", String(500), nullable=False),
+    Column("act", String(20), nullable=False),  # paused | withdrawn | none
+    Column("seen", String(40), nullable=False),
+)

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import Any, Protocol
 
 from edge_node.agent.backoff import delay_s
+from edge_node.cache.acceptance import Decision
 from edge_node.errors import LimitError, NodeRevokedError, ReleaseRefusedError, TrustError
 from edge_node.outbox.courier import Link
 from edge_node.outbox.errors import CoordinatorOlderError
@@ -59,7 +60,12 @@ class Updates(Protocol):
         ...
 
     async def update_installed(
-        self, snapshot: Snapshot, *, fetch: bool, evicted: Callable[[str], None]
+        self,
+        snapshot: Snapshot,
+        *,
+        fetch: bool,
+        evicted: Callable[[str], None],
+        declined: Callable[[Decision], None],
     ) -> list[CatalogueRelease]:
         """Bring the models in use up to date; without ``fetch`` only to what is here already.
 
@@ -277,7 +283,11 @@ class Agent:
         def evicted(release: str) -> None:
             self._emit("evicted", {"release": release})
 
-        for release in await updates.update_installed(snapshot, fetch=fetch, evicted=evicted):
+        def declined(decision: Decision) -> None:
+            self._emit("declined", decision.document())
+
+        done = await updates.update_installed(snapshot, fetch=fetch, evicted=evicted, declined=declined)
+        for release in done:
             self._emit("updated", {"disease": release.disease, "release": release.name})
         if fetch and await updates.update_knowledge(snapshot):
             knowledge = snapshot.catalogue.knowledge

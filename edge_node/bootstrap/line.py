@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,7 @@ from edge_node.identity.identity import NodeIdentity
 if TYPE_CHECKING:
     from edge_node.agent.gateway import WebsocketGateway
     from edge_node.health.pulse import Pulse
-    from edge_node.outbox.history import History
-    from edge_node.outbox.outbox import Delivery, Outbox
+    from edge_node.outbox.outbox import Delivery
     from protocols.heartbeat import Heartbeat
     from protocols.invite import Invite
 
@@ -98,28 +97,6 @@ class Line(Federation):
         federation = None if told is None else self._taking_part(told)
         return WebsocketGateway(line, self.config.connect_timeout_s, self._where, self._hear, federation)
 
-    def outbox(self) -> Outbox:
-        """The history of results and what of it waits to be sent."""
-        from edge_node.cache.lock import exclusive
-        from edge_node.health.tally import ReleaseTally
-        from edge_node.outbox.keys import KeyFile, SystemKeystore
-        from edge_node.outbox.outbox import Outbox
-        from edge_node.outbox.unlock import KEY_FILE, KEYSTORE
-
-        return Outbox(
-            self.paths.outbox,
-            {KEYSTORE: SystemKeystore(), KEY_FILE: KeyFile(self.paths.outbox_key)},
-            lambda: exclusive(self.paths.outbox_lock),
-            self._coordinator,
-            new_key_in=(KEYSTORE, KEY_FILE) if self.config.history_key == "auto" else (KEY_FILE,),
-            most_waiting=self.config.outbox_most,
-            most_picture_bytes=self.config.pictures_mb * 1_000_000,
-            keep_days=self.config.history_days,
-            clock=utc_now,
-            count=lambda size_bytes: self.traffic.count("outbox", size_bytes),
-            tally=ReleaseTally(self.index),
-        )
-
     async def heartbeat(self) -> Heartbeat:
         """How this node stands, under a serial of its own.
 
@@ -146,7 +123,7 @@ class Line(Federation):
                 standing=await self.standing(store),
                 outbox=outbox,
                 health=await store.health(),
-                declined=await store.declined(),
+                declined=await store.declines(),
                 quarantined=await store.quarantined(),
                 events=await store.events(),
                 storage_used_bytes=ArtifactCache(self.paths.cache, store).total_bytes(),
@@ -195,14 +172,6 @@ class Line(Federation):
         if accepted is not None and utc_now() - accepted < 2 * EVERY:
             return None
         return sealed_heartbeat(self._signed(await self.heartbeat()), self.identity().ca_pem)
-
-    def history(self, *, create: bool = False) -> AbstractAsyncContextManager[History]:
-        """The history of results, opened with its key; with ``create``, as for saving, made where there is none.
-
-        Raises:
-            EdgeError: ``outbox.empty``: nothing was ever saved; ``outbox.*`` or ``storage.*``: it cannot be opened.
-        """
-        return self.outbox().history(create=create)
 
     async def deliver(self) -> Delivery:
         """Send what is queued, also what was turned down before; where nothing is, nobody is asked anything.

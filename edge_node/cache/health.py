@@ -1,14 +1,12 @@
-"""How the releases on this machine do, counted for the coordinator, and which of them the node declines."""
+"""How the releases on this machine do, counted for the coordinator."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from collections.abc import Sequence
 from datetime import datetime
 
 from edge_node.cache.tables import Tables
-from protocols.heartbeat import Comparison, Decline, Outcomes, Reason, ReleaseHealth
+from protocols.heartbeat import Outcomes, ReleaseHealth
 from protocols.results.report import OUTCOMES
 
 Key = tuple[str, str, int]  # disease, model, version
@@ -17,12 +15,12 @@ _COUNTS = ", ".join(OUTCOMES)
 
 
 class Health(Tables):
-    """Counts by release since it came into use or was first tried, and what is declined. Activation begins them anew."""
+    """Counts by release since it came into use or was first tried. Activation begins them anew."""
 
     async def begin_health(self, disease: str, model: str, version: int, now: datetime) -> None:
         """A release came into use, its self-test passed; within the caller's transaction.
 
-        Older versions of the model that are gone are forgotten, and so is that this one was declined.
+        Older versions of the model that are gone are forgotten.
         """
         key = (disease, model, version)
         await self._file.run(
@@ -30,7 +28,6 @@ class Health(Tables):
             (SELECT version FROM release WHERE disease = ?1 AND model = ?2) AND version < ?3)""",
             key,
         )
-        await self._file.run("DELETE FROM declined WHERE disease = ? AND model = ? AND version <= ?", key)
         await self._file.run(
             "INSERT INTO health (disease, model, version, since, self_test) VALUES (?, ?, ?, ?, 'passed')",
             (*key, now.isoformat(timespec="seconds")),
@@ -90,27 +87,3 @@ class Health(Tables):
             )
             for disease, model, version, active, since, self_test, failures, confirmed, agreed, *counts in rows
         ]
-
-    async def decline(self, key: Key, reason: Reason, detail: Comparison | None, now: datetime) -> None:
-        """Note that this node does not take a release, and why; a later decision replaces an earlier one."""
-        numbers = None if detail is None else json.dumps(astuple(detail))
-        async with self._file.transaction():
-            await self._file.run(
-                "INSERT OR REPLACE INTO declined VALUES (?, ?, ?, ?, ?, ?)",
-                (*key, reason, numbers, now.isoformat(timespec="seconds")),
-            )
-
-    async def take_back_decline(self, key: Key) -> None:
-        """The release may be taken after all."""
-        async with self._file.transaction():
-            await self._file.run("DELETE FROM declined WHERE disease = ? AND model = ? AND version = ?", key)
-
-    async def declined(self) -> Mapping[Key, Decline]:
-        """What this node does not take, the latest decisions first."""
-        rows = await self._file.rows("SELECT disease, model, version, reason, detail FROM declined ORDER BY since DESC")
-        return {
-            (disease, model, version): Decline(
-                disease, f"{model}@{version}", reason, None if detail is None else Comparison(*json.loads(detail))
-            )
-            for disease, model, version, reason, detail in rows
-        }

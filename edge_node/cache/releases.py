@@ -87,13 +87,14 @@ class Releases(Health):
     ) -> None:
         """Make a version the active one of its model; the one before becomes the previous one, older ones go.
 
-        Versions below it leave the quarantine.
+        Versions below it leave the quarantine, and what this site decided about them is past.
         """
         key = (disease, model)
         async with self._file.transaction():
-            await self._file.run(
-                "DELETE FROM quarantine WHERE disease = ? AND model = ? AND version < ?", (*key, version)
-            )
+            for table in ("quarantine", "acceptance"):
+                await self._file.run(
+                    f"DELETE FROM {table} WHERE disease = ? AND model = ? AND version < ?", (*key, version)
+                )
             await self._file.run("DELETE FROM release WHERE disease = ? AND model = ? AND version = ?", (*key, version))
             if await self._file.rows("SELECT 1 FROM release WHERE disease = ? AND model = ? AND state = 'active'", key):
                 await self._file.run("DELETE FROM release WHERE disease = ? AND model = ? AND state = 'previous'", key)
@@ -177,7 +178,7 @@ class Releases(Health):
     async def remove(self, disease: str, model: str) -> None:
         """Forget both versions of a model, and that it was pinned or used."""
         async with self._file.transaction():
-            for table in ("release", "pin", "used", "health"):
+            for table in ("release", "pin", "used", "health", "acceptance"):
                 await self._file.run(f"DELETE FROM {table} WHERE disease = ? AND model = ?", (disease, model))
 
     async def remove_version(self, disease: str, model: str, version: int) -> None:

@@ -94,7 +94,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (disease, model, version)
         ) STRICT""",
     ),
-    (  # for heartbeats: counts since activation, and what this node does not take
+    (  # for heartbeats: counts since activation
         """CREATE TABLE health (
             disease TEXT NOT NULL,
             model TEXT NOT NULL,
@@ -112,13 +112,20 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) STRICT""",
         """INSERT INTO health (disease, model, version, since, self_test)
         SELECT disease, model, version, installed, 'passed' FROM release""",
-        """CREATE TABLE declined (
+    ),
+    (
+        """CREATE TABLE acceptance (
             disease TEXT NOT NULL,
             model TEXT NOT NULL,
             version INTEGER NOT NULL,
+            declined INTEGER NOT NULL,
             reason TEXT NOT NULL,
-            detail TEXT,
-            since TEXT NOT NULL,
+            words TEXT NOT NULL,
+            against INTEGER NOT NULL,
+            figures TEXT,
+            data TEXT NOT NULL,
+            judged TEXT NOT NULL,
+            files TEXT NOT NULL,
             PRIMARY KEY (disease, model, version)
         ) STRICT""",
     ),

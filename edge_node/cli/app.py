@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_node.cli import (
+    acceptance,
     audit,
     bundle,
     cache,
@@ -21,6 +22,7 @@ from edge_node.cli import (
 from edge_node.cli.root import app
 
 __all__ = [
+    "acceptance",
     "app",
     "audit",
     "bundle",

@@ -28,6 +28,10 @@ _TEXTS = {
     "heartbeat": ("The coordinator knows how this node stands.", "已向协调端报告本节点状态。"),
     "postponed": ("Not fetched now ({size}): {why}.", "暂不下载（{size}）：{why}。"),
     "evicted": ("{release} was deleted to keep within the quota.", "为不超出配额，已删除 {release}。"),
+    "declined": (
+        "{release} is declined at this site; {against} stays in use.",
+        "本机构拒绝 {release}，继续使用 {against}。",
+    ),
     "federation": ("Federated run: {question}, {code}.", "联邦训练：{question}，{code}。"),
     "failed": ("{message} {remedy}", "{message}{remedy}"),
     "stopped": ("Stopped.", "已停止。"),

@@ -10,7 +10,7 @@ import typer
 
 from edge_node.bootstrap import Edge
 from edge_node.cli.root import app, group
-from edge_node.cli.text import size_text, time_text, warn, warn_of_key_file
+from edge_node.cli.text import decision_texts, size_text, time_text, warn, warn_of_key_file
 from protocols.console import Console, command
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ async def status(console: Console) -> None:
     async with edge.local() as local:
         active = [r for r in await local.store.installed() if r.active]
         events = await local.store.events()
+        decisions = await local.store.decisions()
         standing = await edge.standing(local.store)
         total = local.artifacts.total_bytes()
         reported = await last_accepted(local.store)
@@ -93,6 +94,7 @@ async def status(console: Console) -> None:
             {"disease": r.disease, "model": r.model, "version": r.version, "revoked": standing.revoked.get(r.name)}
             for r in active
         ],
+        "acceptance": [decision.document() for decision in decisions],
         "kb_version": answer.kb_version if answer else None,
         "bytes_stored": total,
         "outbox": outbox,
@@ -140,6 +142,8 @@ async def status(console: Console) -> None:
             [console.t("Bandwidth", "流量"), _bandwidth_text(console, bandwidth)],
         ]
         console.table(["MedMesh", VERSION], rows)
+        for decision in decisions:
+            console.line(*decision_texts(decision))
         for event in events[:_MOST_EVENTS]:
             text = f"{time_text(event.last)}  [{event.code}] {event.message}"
             console.line(text, text)

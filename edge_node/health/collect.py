@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from edge_node.cache.events import Event
-from edge_node.cache.health import Key
 from edge_node.cache.releases import Quarantined
 from edge_node.outbox.store import Counts
 from edge_node.trust.standing import Standing
@@ -28,7 +27,7 @@ class Facts:
     standing: Standing
     outbox: Counts
     health: Sequence[ReleaseHealth]
-    declined: Mapping[Key, Decline]
+    declined: Sequence[Decline]
     quarantined: Sequence[Quarantined]
     events: Sequence[Event]
     storage_used_bytes: int
@@ -58,7 +57,7 @@ def heartbeat(facts: Facts, serial: int, now: datetime) -> Heartbeat:
 
 def _declined(facts: Facts) -> list[Decline]:
     """What was decided here, and what failed its self-test, could not be brought into use or crashed."""
-    found = {(decline.disease, decline.release): decline for decline in facts.declined.values()}
+    found = {(decline.disease, decline.release): decline for decline in facts.declined}
     crashed = {(mark.disease, mark.name) for mark in facts.quarantined}
     for health in facts.health:
         key = (health.disease, health.release)

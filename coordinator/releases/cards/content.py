@@ -8,7 +8,7 @@ import numpy as np
 
 from coordinator.intake.cleaning import FEW_IMAGES, IMBALANCE
 from coordinator.intake.shortcuts import sentence
-from coordinator.releases.cards import brought, federated, texts, thresholds
+from coordinator.releases.cards import brought, federated, origin, texts, thresholds
 from coordinator.releases.cards.facts import CardFacts, Version, headline
 from coordinator.reports import sections
 from coordinator.reports.document import (
@@ -47,6 +47,8 @@ def card(facts: CardFacts) -> Document:
     if facts.training.get("rungs"):
         parts.append(_rungs(facts))
     parts.append(_calibration(facts, figures, scored))
+    if origin.KEY in manifest.data:
+        parts.append(origin.section(manifest))
     if "federated" in manifest.data:
         parts.append(federated.section(manifest))
     if "recalibrated" in facts.training:

@@ -56,12 +56,15 @@ WITHOUT_ACT = {
     "releases/staged.py:_keep_baseline": "what nodes said",
     "releases/staged.py:_write": "why a rollout waits; what moves or stops it is recorded",
     "results/store.py:store": "reports of nodes are rows of their own, with their node",
-    "fleet/rows.py:keep": "how nodes stand",
+    "fleet/rows.py:keep": "how a node stands",
     "uploads/store.py:_insert": "an upload counts when it is complete",
     "uploads/store.py:_record": "one part",
     "uploads/store.py:abort": "nothing of it had counted",
     "uploads/store.py:sweep": "tidying up",
     "store/leases.py": "which process works",
+    "upstream/store.py:verified": "what another network says",
+    "upstream/store.py:failed": "what another network says",
+    "upstream/store.py:mark_revoked": "the pause or withdrawal that follows is recorded by itself",
     "store/database.py:begin": "the transaction itself",
     "store/database.py:create": "the schema",
     "store/database.py:read": "only reads",
@@ -86,8 +89,9 @@ COMMANDS = {
     "node invite": "node.invite", "node revoke": "node.revoke", "node list": "", "results list": "",
     "results export": "results.export", "token create": "token.create", "token list": "", "token revoke": "token.revoke",
     "job list": "", "job show": "", "job cancel": "job.cancel", "job train": "job.queue", "audit list": "",
-    "fleet list": "", "fleet show": "", "fleet alarms": "",
-    "audit verify": "", "audit export": "audit.export",
+    "audit verify": "", "audit export": "audit.export", "upstream offer": "", "upstream add": "upstream.add",
+    "upstream list": "", "upstream show": "", "upstream refresh": "", "upstream remove": "upstream.remove",
+    "upstream pull": "upstream.pull", "fleet list": "", "fleet show": "", "fleet alarms": "",
 }  # fmt: skip
 
 
@@ -155,9 +159,10 @@ def proposable(coordinator: Coordinator, version: int) -> Any:
 
 async def ready(coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gates that pass: what they check is tested elsewhere."""
-    names = ("notes", "card_complete", "labels_mapped", "parity", "vetted", "calibrated", "best_site", "self_test")
+    names = ("notes", "card_complete", "labels_mapped", "parity", "vetted", "retested", "calibrated", "best_site")
     passing = SimpleNamespace(
-        trunk_of=lambda _: None, **{n: lambda *_, n=n: Gate(n, True, "") for n in (*names, "converted_twice")}
+        trunk_of=lambda _: None,
+        **{n: lambda *_, n=n: Gate(n, True, "") for n in (*names, "self_test", "converted_twice")},
     )
     monkeypatch.setattr(lifecycle, "gates", passing)
     monkeypatch.setattr(lifecycle, "golden_scores", lambda *_: [])

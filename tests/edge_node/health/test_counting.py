@@ -17,7 +17,7 @@ from edge_node.health.tally import ReleaseTally
 from edge_node.outbox.store import Counts
 from edge_node.trust.standing import Standing
 from protocols.artifacts import Artifact
-from protocols.heartbeat import Comparison, Decline, Outcomes, ReleaseHealth
+from protocols.heartbeat import Decline, Outcomes, ReleaseHealth
 from tests.edge_node.support.results import result
 from tests.support.heartbeats import SENT
 
@@ -74,13 +74,10 @@ async def test_failures_stay_until_a_later_release_is_in_use(tmp_path: Path) -> 
         await store.activate(*KEY, FILES, SENT)
         await store.count_failure(("malaria", "malaria", 2), SENT, self_test=True)
         await store.count_failure(("malaria", "malaria", 2), LATER)
-        await store.decline(("malaria", "malaria", 3), "worse_here", Comparison(0.8, 0.9, -0.2, -0.1, 90, 9), SENT)
         rows = {h.release: (h.active, h.failures, h.self_test, h.since) for h in await store.health()}
         assert rows["malaria@2"] == (False, 2, "refused", SENT)
-        assert [d.reason for d in (await store.declined()).values()] == ["worse_here"]
         await store.activate("malaria", "malaria", 3, FILES, LATER)
         assert [h.release for h in await store.health()] == ["malaria@1", "malaria@3"]
-        assert await store.declined() == {}
 
 
 async def test_a_quarantined_release_hands_over_and_stays_known(tmp_path: Path) -> None:
@@ -102,7 +99,7 @@ async def test_serials_rise_also_after_the_index_was_lost(tmp_path: Path) -> Non
 
 
 def facts(health: Sequence[ReleaseHealth], **changes: Any) -> Facts:
-    plain = Facts("0.1.0", Standing(serial=7, stale_days=2), Counts(queued=3, refused=1), health, {}, [], [], 1, 2)
+    plain = Facts("0.1.0", Standing(serial=7, stale_days=2), Counts(queued=3, refused=1), health, [], [], [], 1, 2)
     return replace(plain, **changes)
 
 
@@ -129,6 +126,6 @@ def test_what_failed_is_declined_with_its_reason(
 def test_what_was_decided_here_goes_before_what_follows() -> None:
     from tests.support.heartbeats import health as made
 
-    decided = {KEY: Decline("malaria", "malaria@1", "by_hand")}
+    decided = [Decline("malaria", "malaria@1", "by_hand")]
     told = heartbeat(facts([made(active=False, failures=1)], declined=decided), 1, SENT)
     assert [d.reason for d in told.declined] == ["by_hand"]
