@@ -63,6 +63,8 @@ class Releases:
         self._artifacts = FolderBlobs(home.artifacts)
         self._trunks = Trunks(home)
         self.repository = Repository(home.repository, HeadFile(home).head)
+        # Who waits for another process to publish holds a thread; many of one process would leave none to the publisher.
+        self._turn = asyncio.Lock()
 
     # --- proposing and approving ---------------------------------------------------------------------------------
 
@@ -255,7 +257,8 @@ class Releases:
         if len(counting) >= self.repository.threshold():
             for one in counting:
                 draft.signatures[one.keyid] = one
-            await asyncio.to_thread(self._publish, row, draft, now)
+            async with self._turn:
+                await asyncio.to_thread(self._publish, row, draft, now)
             await self.change(row.name, "approved", ("proposed",), None, now, state="approved")
         return await self.show(row.name)
 
@@ -324,9 +327,12 @@ class Releases:
 
     @asynccontextmanager
     async def _publishing(self) -> AsyncIterator[None]:
-        with ExitStack() as stack:
-            await asyncio.to_thread(stack.enter_context, self.repository.exclusive())  # may wait for another process
-            yield
+        async with self._turn:
+            with ExitStack() as stack:
+                await asyncio.to_thread(
+                    stack.enter_context, self.repository.exclusive()
+                )  # may wait for another process
+                yield
 
     def _announce(self, states: list[ReleaseState], gone: list[str], now: datetime) -> None:
         current = self.repository.rollout()
@@ -337,7 +343,8 @@ class Releases:
 
     async def keep_fresh(self, now: datetime) -> None:
         """Renew the timestamp; ``serve`` calls this now and then."""
-        await asyncio.to_thread(self._keep_fresh, now)
+        async with self._turn:
+            await asyncio.to_thread(self._keep_fresh, now)
 
     def _keep_fresh(self, now: datetime) -> None:
         with self.repository.exclusive():

@@ -198,7 +198,7 @@ async def test_what_was_decided_is_published_after_a_crash(opened: Desk, monkeyp
 async def test_two_who_announce_at_once_publish_the_newest_state(opened: Desk) -> None:
     releases = opened.coordinator.releases
     await opened.rollouts.start("malaria", PLAN, NOW)
-    await asyncio.gather(*(releases.announce(NOW) for _ in range(5)), releases.pause("malaria", NOW))
+    await asyncio.gather(*(releases.announce(NOW) for _ in range(40)), releases.pause("malaria", NOW))
     assert opened.is_paused()
 
 
