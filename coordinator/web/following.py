@@ -19,9 +19,10 @@ MOST: Final = 64  # pages that follow at once
 class Following:
     """Counts who follows, and tells them."""
 
-    def __init__(self, look_s: float = LOOK_S, longest_s: float = LONGEST_S) -> None:
-        self._look_s = look_s
-        self._longest_s = longest_s
+    look_s = LOOK_S
+    longest_s = LONGEST_S
+
+    def __init__(self) -> None:
         self._now = 0
 
     def answer(self, read: Callable[[], Awaitable[Any]], show: Callable[[Any], str]) -> Response:
@@ -39,14 +40,14 @@ class Following:
         self._now += 1
         try:
             last, loop = object(), asyncio.get_running_loop()
-            end = loop.time() + self._longest_s
+            end = loop.time() + self.longest_s
             yield f"retry: {RETRY_MS}\n\n"
             while loop.time() < end:
                 found = await asyncio.shield(asyncio.ensure_future(read()))  # a page that leaves ends no query
                 if found != last:
                     last = found
                     yield event("state", show(found))
-                await asyncio.sleep(self._look_s)
+                await asyncio.sleep(self.look_s)
         finally:
             self._now -= 1
 

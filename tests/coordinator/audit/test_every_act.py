@@ -61,6 +61,7 @@ WITHOUT_ACT = {
     "uploads/store.py:_record": "one part",
     "uploads/store.py:abort": "nothing of it had counted",
     "uploads/store.py:sweep": "tidying up",
+    "uploads/whole.py:_settle": "parts; completing it is recorded",
     "store/leases.py": "which process works",
     "upstream/store.py:verified": "what another network says",
     "upstream/store.py:failed": "what another network says",

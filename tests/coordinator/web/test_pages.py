@@ -43,9 +43,9 @@ class Strict(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
-        if tag in ("script", "style", "iframe", "object", "embed", "base"):
-            if not found.get("src", "").startswith("/static/"):
-                self.wrong.append(f"<{tag}>")
+        loads = tag in ("script", "style", "iframe", "object", "embed", "base")
+        if loads and not found.get("src", "").startswith("/static/"):
+            self.wrong.append(f"<{tag}>")
         for name, value in found.items():
             if name.startswith(("on", "hx-on")) or name == "style":
                 self.wrong.append(f"{tag} {name}")

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from coordinator.access.roles import RIGHTS as OF_ROLE
 from coordinator.access.roles import Role, check_gift
 from coordinator.errors import CoordinatorError
+from coordinator.web.following import Following
 from coordinator.web.rows import Row
 from protocols import access
 from protocols.access import RIGHTS, Principal
@@ -33,11 +34,16 @@ PUBLIC_PAGES = {
     ("POST", "/login"),
     ("GET", "/password/{secret}"),
     ("POST", "/password/{secret}"),
+    ("GET", "/static/{digest}/{name}"),
+    ("GET", "/licences"),
+    ("GET", "/display/language/{language}"),
+    ("GET", "/display/theme/{theme}"),
 }
 
 
 @pytest.fixture
-async def opened(tmp_path: Path) -> AsyncIterator[Office]:
+async def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
+    monkeypatch.setattr(Following, "longest_s", 0)  # events without end would be waited for
     async with office(tmp_path) as found:
         yield found
 
