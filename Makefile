@@ -1,5 +1,5 @@
 # Everything sets up its own environment: a fresh machine needs Python 3.11-3.13, make and the package registries.
-.PHONY: install demo test check bench lock clean
+.PHONY: install demo test test-postgresql check bench lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,8 +23,13 @@ demo: install
 
 test: install
 	@.ci/offscreen-gl
+	@tools/chromium.sh
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m "not alone"
 	$(BIN)/python -m pytest -m alone
+
+# The store, audit trail and queue on a PostgreSQL server of its own; as root on Debian it is installed where it is missing.
+test-postgresql: install
+	tools/postgresql.sh $(BIN)/python -m pytest -m postgresql tests/coordinator/store
 
 check: install
 	@.ci/offscreen-gl
@@ -45,6 +50,7 @@ lock: install
 		--custom-compile-command "make lock" -c requirements/dev.txt - -o requirements/tools.txt
 	$(COMPILE) --extra edge -c requirements/dev.txt -o requirements/edge.txt
 	$(COMPILE) --extra edge --extra ui -c requirements/dev.txt -o requirements/ui.txt
+	$(COMPILE) --extra edge --extra federation -c requirements/dev.txt -o requirements/federation.txt
 	$(COMPILE) --extra coordinator -c requirements/dev.txt -o requirements/coordinator.txt
 
 clean:

@@ -26,11 +26,13 @@ SCRIPTS = (
     "wire",
     "peers",
     "notices",
+    "drift",
     "kb_search",
     "honesty",
     "federation",
     "federation_privacy",
     "crop",
+    "dashboard",
     "install_size",
 )
 

@@ -68,7 +68,17 @@ def draw(folder: Path, classes: int, seed: int) -> Path:
 
 def publish(home: Path, name: str) -> None:
     run("medmesh-coordinator", "train", name, "--backbone", "random-1", "--effort", "quick", home=home)
-    run("medmesh-coordinator", "release", "propose", name, "--allow-unmapped", "benchmark", home=home)
+    run(
+        "medmesh-coordinator",
+        "release",
+        "propose",
+        name,
+        "--allow-unmapped",
+        "benchmark",
+        "--notes",
+        "benchmark",
+        home=home,
+    )
     run("medmesh-coordinator", "release", "approve", name, home=home)
     run("medmesh-coordinator", "release", "rollout", name, home=home)
 

@@ -31,6 +31,34 @@ class UploadLimits:
 
 
 @dataclass(frozen=True)
+class WebLimits:
+    """How many requests one sender may make; 0 a second: as many as they like. A site behind one address is one sender."""
+
+    address_per_s: int = 200
+    address_burst: int = 2000
+    principal_per_s: int = 100  # one token, or one person
+    principal_burst: int = 500
+
+
+@dataclass(frozen=True)
+class UpstreamConfig:
+    """What happens of itself when another network revokes a release that was taken over from it."""
+
+    on_revocation: str = (
+        "pause"  # pause: nodes keep what they have, and a person decides | withdraw: for good | mark: nothing
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            ValueError: none of the three.
+        """
+        if self.on_revocation not in ("pause", "withdraw", "mark"):
+            raise ValueError("upstream.on_revocation is pause, withdraw or mark")
+
+
+@dataclass(frozen=True)
 class Config:
     """What ``init`` wrote and a person may edit."""
 
@@ -41,6 +69,8 @@ class Config:
     backbone: str = ""  # of queued trainings; empty: the one that ``train`` takes
     uploads: UploadLimits = field(default_factory=UploadLimits)
     maps_mb: int = 8000  # of the disk, for cached maps of training images (450 kB an image and view)
+    web: WebLimits = field(default_factory=WebLimits)
+    upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
 
     def save(self, path: Path) -> None:
         """Write the file whole."""
@@ -56,10 +86,12 @@ class Config:
         try:
             settings = tomllib.loads(path.read_text("utf-8"))
             uploads = UploadLimits(**settings.pop("uploads", {}))
-            limits = [*asdict(uploads).values(), settings.get("maps_mb", 0)]
+            web = WebLimits(**settings.pop("web", {}))
+            limits = [*asdict(uploads).values(), *asdict(web).values(), settings.get("maps_mb", 0)]
             if any(type(value) is not int or value < 0 for value in limits):
                 raise TypeError("limits are whole numbers")
-            return cls(**settings | {"intake": Limits(**settings.get("intake", {})), "uploads": uploads})
+            intake, upstream = Limits(**settings.get("intake", {})), UpstreamConfig(**settings.get("upstream", {}))
+            return cls(**settings | {"intake": intake, "uploads": uploads, "web": web, "upstream": upstream})
         except FileNotFoundError as error:
             raise CoordinatorError("coordinator.not_initialised", home=path.parent.parent) from error
         except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:

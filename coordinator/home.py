@@ -101,3 +101,13 @@ class Home:
     def uploads(self) -> Path:
         """What is being uploaded, and waits for its job. Never served."""
         return self.base / "uploads"
+
+    @property
+    def audit_head(self) -> Path:
+        """How long the audit trail is, signed."""
+        return self.base / "audit-head.json"
+
+    @property
+    def upstreams(self) -> Path:
+        """Of each other network its verified metadata, and what arrives of its files. Never served."""
+        return self.base / "upstream"

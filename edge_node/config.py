@@ -36,6 +36,8 @@ class EdgeConfig:
             that runs where nobody is logged in.
         pictures_mb: most that the copies of pictures kept with results take up, megabytes; 0: none are kept.
         outbox_most: unsent records at which saving is refused.
+        heartbeat_gap_s: least time between heartbeats that only tell of new results, seconds; failures and changes of release
+            are told at once.
         discovery: look for the coordinator and other nodes on the local network, and be found there.
         peers: other nodes to ask, ``host:port`` and commas between them.
         share: give what is cached here to other nodes.
@@ -63,6 +65,7 @@ class EdgeConfig:
     history_key: str = "auto"
     pictures_mb: int = 500
     outbox_most: int = 50_000
+    heartbeat_gap_s: int = 900
     discovery: bool = True
     peers: str = ""
     share: bool = True
@@ -132,6 +135,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "diagnosis_timeout_s": (0.1, 60),
     "history_days": (1, 36_500),
     "outbox_most": (1, 10_000_000),
+    "heartbeat_gap_s": (5, 86_400),
     "peer_port": (0, 65_535),
 }
 _BOUNDS_OR_NONE: dict[str, tuple[float, float]] = {  # where 0 switches the limit off

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from protocols.errors import MedMeshError
+
+if TYPE_CHECKING:
+    from edge_node.cache.acceptance import Decision
 
 
 class EdgeError(MedMeshError):
@@ -43,6 +48,18 @@ class NodeRevokedError(EdgeError):
 
 class ReleaseRefusedError(EdgeError):
     """The release cannot be used on this machine; what was active before still is."""
+
+
+class DeclinedError(ReleaseRefusedError):
+    """Declined at this site: the release is worse here than the one in use, or a person said no."""
+
+    def __init__(self, decision: Decision) -> None:
+        """Args: decision: what keeps it out."""
+        figures = decision.figures
+        shown = "-" if figures is None or figures.high is None else f"{figures.low:+.3f} … {figures.high:+.3f}"
+        against = f"{decision.model}@{decision.against}" if decision.against else "-"
+        super().__init__(f"acceptance.{decision.reason}", release=decision.name, active=against, difference=shown)
+        self.decision = decision
 
 
 class LimitError(EdgeError):

@@ -53,3 +53,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def database_stamps(*databases: Path) -> tuple[int, ...]:
+    """What changes when any program writes to one of these SQLite files."""
+    found: list[int] = []
+    for path in databases:
+        for part in (path, path.with_name(path.name + "-wal")):
+            try:
+                status = part.stat()
+            except FileNotFoundError:
+                continue
+            found += [status.st_size, status.st_mtime_ns]
+    return tuple(found)

@@ -1,4 +1,4 @@
-"""API tokens and what they allow. A token names the coordinator it belongs to, so that its holder needs nothing else.
+"""Rights, who has them, and API tokens. A token names the coordinator it belongs to, so that its holder needs nothing else.
 
 One line: ``medmesh-token1.CA.ID.SECRET``: the SHA-256 of the coordinator's CA certificate (DER) in base64url without padding,
 the token's public id in hexadecimal, and 256 random bits, base64url too. The whole line is the ``Bearer`` credential; the
@@ -14,7 +14,7 @@ import hmac
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from protocols.errors import ProtocolError
 
@@ -23,12 +23,42 @@ ID_BYTES: Final = 6
 SECRET_BYTES: Final = 32
 _MAX_CHARACTERS = 300
 
+VIEW: Final = "view"  # read everything that the API and the dashboard show
 DATASET_UPLOAD: Final = "dataset:upload"  # make data sets, and add to one's own
-DATASET_ANY: Final = "dataset:any"  # add to everybody's data sets
+DATASET_ANY: Final = "dataset:any"  # add to everybody's data sets, and map their labels
 MODEL_UPLOAD: Final = "model:upload"
 TRAIN: Final = "train"  # queue trainings of data sets that one may write to
 JOB_ANY: Final = "job:any"  # see and cancel everybody's jobs
-SCOPES: Final = (DATASET_UPLOAD, DATASET_ANY, MODEL_UPLOAD, TRAIN, JOB_ANY)
+LABEL_MAP: Final = "label:map"  # say which page of the knowledge base a class of a data set means
+RELEASE_PROPOSE: Final = "release:propose"
+RELEASE_APPROVE: Final = "release:approve"  # hand in a signature that was made elsewhere
+RELEASE_ROLLOUT: Final = "release:rollout"  # roll out, pause, resume, roll back, withdraw
+FEDERATION_RUN: Final = "federation:run"
+NODE_MANAGE: Final = "node:manage"  # invite and revoke
+UPSTREAM_MANAGE: Final = "upstream:manage"
+KB_REVIEW: Final = "kb:review"
+USER_MANAGE: Final = "user:manage"
+TOKEN_MANAGE: Final = "token:manage"
+AUDIT_READ: Final = "audit:read"
+RIGHTS: Final = (
+    VIEW,
+    DATASET_UPLOAD,
+    DATASET_ANY,
+    MODEL_UPLOAD,
+    TRAIN,
+    JOB_ANY,
+    LABEL_MAP,
+    RELEASE_PROPOSE,
+    RELEASE_APPROVE,
+    RELEASE_ROLLOUT,
+    FEDERATION_RUN,
+    NODE_MANAGE,
+    UPSTREAM_MANAGE,
+    KB_REVIEW,
+    USER_MANAGE,
+    TOKEN_MANAGE,
+    AUDIT_READ,
+)
 
 _PART = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -104,48 +134,67 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Grant:
-    """Who asks, and what they may."""
+class Principal:
+    """Who asks, and what they may.
 
-    token: str
-    owner: str
-    scopes: frozenset[str]
+    Attributes:
+        name: the person or site; what they upload belongs to this name, whether they come with a token or a password.
+        kind: how they have shown who they are.
+        rights: some of ``RIGHTS``.
+        token: id of the token; empty for a person who has signed in.
+    """
 
-    def may(self, scope: str) -> bool:
-        """Whether the token has this scope."""
-        return scope in self.scopes
+    name: str
+    kind: Literal["user", "token"]
+    rights: frozenset[str]
+    token: str = ""
+
+    def may(self, right: str) -> bool:
+        """Whether they have this right."""
+        return right in self.rights
 
 
-def grant(token: Token, kept: Kept | None, now: datetime) -> Grant | None:
-    """What a token allows; None: nothing. Takes the same time wherever the secret is wrong."""
+def holder(token: Token, kept: Kept | None, now: datetime) -> Principal | None:
+    """Whom a token stands for; None: nobody. Takes the same time wherever the secret is wrong."""
     expected = kept.secret_sha256 if kept is not None else "0" * 64
     right = hmac.compare_digest(token.secret_sha256, expected)
     if kept is None or not right or kept.revoked or kept.expires <= now:
         return None
-    return Grant(kept.id, kept.owner, kept.scopes)
+    return Principal(kept.owner, "token", kept.scopes, kept.id)
 
 
 class Failures:
-    """Counts wrong tokens by who tried, in a sliding minute. No clock: the time comes in. Memory is bounded."""
+    """Counts wrong attempts by key, in a sliding window. No clock: the time comes in. Memory is bounded."""
 
     WINDOW_S = 60.0
     MOST = 10
     _MOST_KEYS = 4096
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST, window_s: float = WINDOW_S) -> None:
+        self.most, self.window_s = most, window_s
         self._times: dict[str, list[float]] = {}
 
     def blocked(self, key: str, now_s: float) -> bool:
         """Whether this one has failed too often."""
-        return len(self._recent(key, now_s)) >= self.MOST
+        return self.wait_s(key, now_s) > 0
+
+    def wait_s(self, key: str, now_s: float) -> float:
+        """How long this one has to wait for the next attempt; 0: not at all."""
+        times = self._recent(key, now_s)
+        return 0.0 if len(times) < self.most else times[-self.most] + self.window_s - now_s
 
     def add(self, key: str, now_s: float) -> None:
         """Note a failure."""
-        times = [*self._recent(key, now_s), now_s][-self.MOST :]
+        times = [*self._recent(key, now_s), now_s][-self.most :]
         self._times.pop(key, None)
         self._times[key] = times  # newest last
         while len(self._times) > self._MOST_KEYS:
             self._times.pop(next(iter(self._times)))
 
+    def take_back(self, key: str) -> None:
+        """The last attempt was none: it was noted before its outcome was known."""
+        if times := self._times.get(key):
+            times.pop()
+
     def _recent(self, key: str, now_s: float) -> list[float]:
-        return [t for t in self._times.get(key, ()) if now_s - t < self.WINDOW_S]
+        return [t for t in self._times.get(key, ()) if now_s - t < self.window_s]

@@ -1,8 +1,7 @@
 """What travels between nodes and the coordinator by other people's hands: a node's parcel, and the coordinator's receipt. Pure.
 
-Both are one line with the signature, base64, and then a JSON body. What is signed is the format's name, a line end and the
-body's very bytes: so a signature counts for nothing else, and nobody needs to agree on how JSON is written. What a parcel is
-about, batches and heartbeat, is sealed to the coordinator's key (the adapters on both sides do that); carriers see whose it is.
+Both are signed as ``signatures`` says. What a parcel is about, batches and heartbeat, is sealed to the coordinator's key (the
+adapters on both sides do that); carriers see whose it is.
 """
 
 from __future__ import annotations
@@ -14,15 +13,16 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from protocols.artifacts import canonical_json, is_sha256
 from protocols.errors import ProtocolError
+from protocols.heartbeat import Heartbeat, read_heartbeat
 from protocols.results import batch
+from protocols.signatures import Signed, opened
 
-FORMAT = "medmesh.parcel/2"
-SEALED_FOR = b"medmesh.parcel/2 contents"  # HPKE's info, so that what is sealed here opens nowhere else
+FORMAT = "medmesh.parcel/3"
+SEALED_FOR = b"medmesh.parcel/3 contents"  # HPKE's info, so that what is sealed here opens nowhere else
 RECEIPT_FORMAT = "medmesh.receipt/1"
 MAX_PARCEL_BYTES = 1024 * 1024
 MAX_RECEIPT_BYTES = 16 * 1024
@@ -30,49 +30,8 @@ MAX_BATCHES = 64  # in one parcel; 12,800 records
 MAX_PARTS = 16  # parcels of one export
 ROOM_BYTES = 500 * 1024  # for batches in one parcel, before base64, which comes twice; leaves room for the rest
 _MAX_CERTIFICATE = 8 * 1024
-_MAX_SIGNATURE = 200
-_MOST = 64
 _NODE = re.compile(r"[0-9a-f]{16}")
 _BATCH = re.compile(r"[0-9a-f]{16}")
-_WORD = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,99}")
-
-
-@dataclass(frozen=True)
-class Heartbeat:
-    """How a node stands.
-
-    Attributes:
-        made: by the node's clock.
-        version: of its program.
-        releases: in use, ``model@version``.
-        serial: of the list last verified; None: never.
-        stale_days: whole days since then.
-        queued: records that wait for the coordinator.
-        refused: records that it turned down.
-        events: how often what went wrong, by code.
-    """
-
-    made: datetime
-    version: str
-    releases: tuple[str, ...]
-    serial: int | None
-    stale_days: int | None
-    queued: int
-    refused: int
-    events: tuple[tuple[str, int], ...]
-
-    def document(self) -> dict[str, Any]:
-        """The JSON form, cut to what a reader takes."""
-        return {
-            "made": self.made.isoformat(timespec="minutes"),
-            "version": self.version,
-            "releases": list(self.releases[:_MOST]),
-            "serial": self.serial,
-            "stale_days": self.stale_days,
-            "queued": self.queued,
-            "refused": self.refused,
-            "events": dict(self.events[:_MOST]),
-        }
 
 
 @dataclass(frozen=True)
@@ -116,8 +75,8 @@ def read_contents(data: bytes, parcel: Parcel) -> Contents:
             raise ValueError
         if (document["node"], document["number"]) != (parcel.node, parcel.number):
             raise ValueError
-        return Contents(parcel.node, parcel.number, _heartbeat(document["heartbeat"]), frames)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+        return Contents(parcel.node, parcel.number, read_heartbeat(document["heartbeat"]), frames)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error, ProtocolError) as error:
         raise ProtocolError("parcel.malformed") from error
 
 
@@ -178,24 +137,6 @@ class PaperReceipt:
         )
 
 
-@dataclass(frozen=True)
-class Signed:
-    """A signature that nobody has verified yet, and the bytes that it is said to be for."""
-
-    signature: bytes
-    data: bytes
-
-
-def signed_bytes(form: str, body: bytes) -> bytes:
-    """What a signature is made over."""
-    return form.encode() + b"\n" + body
-
-
-def envelope(signature: bytes, body: bytes) -> bytes:
-    """Signature and body as they travel."""
-    return base64.b64encode(signature) + b"\n" + body
-
-
 def parcel_digest(data: bytes) -> str:
     """What a parcel is called."""
     return hashlib.sha256(data).hexdigest()
@@ -208,7 +149,7 @@ def read_parcel(data: bytes) -> tuple[Parcel, Signed]:
         ProtocolError: ``parcel.malformed``.
     """
     try:
-        signed, document = _opened(data, FORMAT, MAX_PARCEL_BYTES)
+        signed, document = opened(data, FORMAT, MAX_PARCEL_BYTES)
         parcel = Parcel(
             coordinator=_digest(document["coordinator"]),
             node=_match(_NODE, document["node"]),
@@ -229,7 +170,7 @@ def read_receipt(data: bytes) -> tuple[PaperReceipt, Signed]:
         ProtocolError: ``parcel.malformed``.
     """
     try:
-        signed, document = _opened(data, RECEIPT_FORMAT, MAX_RECEIPT_BYTES)
+        signed, document = opened(data, RECEIPT_FORMAT, MAX_RECEIPT_BYTES)
         receipt = PaperReceipt(
             _match(_NODE, document["node"]),
             _digest(document["parcel"]),
@@ -239,34 +180,6 @@ def read_receipt(data: bytes) -> tuple[PaperReceipt, Signed]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
         raise ProtocolError("parcel.malformed") from error
     return receipt, signed
-
-
-def _opened(data: bytes, form: str, most_bytes: int) -> tuple[Signed, Any]:
-    if len(data) > most_bytes:
-        raise ValueError
-    line, _, body = data.partition(b"\n")
-    if len(line) > _MAX_SIGNATURE:
-        raise ValueError
-    return Signed(base64.b64decode(line, validate=True), signed_bytes(form, body)), json.loads(body)
-
-
-def _heartbeat(document: Any) -> Heartbeat:
-    events = document["events"]
-    if len(events) > _MOST:
-        raise ValueError
-    made = datetime.fromisoformat(document["made"])
-    if made.tzinfo is None:
-        raise ValueError
-    return Heartbeat(
-        made=made,
-        version=_match(_WORD, document["version"]),
-        releases=tuple(_match(_WORD, x) for x in _rows(document["releases"], _MOST)),
-        serial=_optional(document["serial"]),
-        stale_days=_optional(document["stale_days"]),
-        queued=_count(document["queued"]),
-        refused=_count(document["refused"]),
-        events=tuple((_match(_WORD, code), _count(count)) for code, count in events.items()),
-    )
 
 
 def _rows(value: Any, most: int) -> Sequence[Any]:
@@ -297,7 +210,3 @@ def _count(value: Any, most: int = 2**53) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
         raise ValueError
     return value
-
-
-def _optional(value: Any) -> int | None:
-    return None if value is None else _count(value)

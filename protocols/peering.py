@@ -15,13 +15,16 @@ from typing import Any
 from protocols.artifacts import MAX_ARTIFACT_BYTES, is_sha256
 from protocols.chunks import CHUNK_BYTES, count
 from protocols.errors import ProtocolError
+from protocols.heartbeat import MAX_FRAME_BYTES as MAX_HEARTBEAT_BYTES
 
 WIRE_VERSION = 1
 MAX_CHUNKS = count(MAX_ARTIFACT_BYTES)
 _HEADER_BYTES = 36  # digest and number
 MAX_FRAME_BYTES = _HEADER_BYTES + CHUNK_BYTES
-_MAX_TEXT = 2048
+_MAX_SEALED = 2 * MAX_HEARTBEAT_BYTES  # hexadecimal
+_MAX_TEXT = 2048 + _MAX_SEALED
 _INSTANCE = re.compile(r"[0-9a-f]{16}")
+_HEX = re.compile(r"(?:[0-9a-f]{2})+")
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,13 @@ class Greeting:
     Attributes:
         instance: drawn anew by each process; it names no node.
         gives: the sender gives others what it holds.
+        carries: it brings others' heartbeats to the coordinator; an older one says nothing of it and does not.
     """
 
     instance: str
     gives: bool = True
     wire: int = WIRE_VERSION
+    carries: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,9 +117,17 @@ class Distrust:
     artifact: str
 
 
-Message = Greeting | Want | Done | Have | Gained | Claim | Unclaim | Get | Lack | Distrust
+@dataclass(frozen=True)
+class Carry:
+    """Please bring this heartbeat of the sender, which has no line, to the coordinator: sealed to it, hexadecimal."""
+
+    sealed: str
+
+
+Message = Carry | Greeting | Want | Done | Have | Gained | Claim | Unclaim | Get | Lack | Distrust
 _KINDS: dict[str, type[Message]] = {
     "peer": Greeting,
+    "carry": Carry,
     "want": Want,
     "done": Done,
     "have": Have,
@@ -136,6 +149,8 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "instance": lambda value: isinstance(value, str) and _INSTANCE.fullmatch(value) is not None,
     "gives": lambda value: isinstance(value, bool),
     "wire": _natural(2**31),
+    "carries": lambda value: isinstance(value, bool),
+    "sealed": lambda value: isinstance(value, str) and len(value) <= _MAX_SEALED and _HEX.fullmatch(value) is not None,
     "artifact": is_sha256,
     "chunk": _natural(MAX_CHUNKS),
     "size": _natural(CHUNK_BYTES + 1),
@@ -159,6 +174,8 @@ def decode(text: str) -> Message:
     try:
         document: Any = json.loads(text) if len(text) <= _MAX_TEXT else None
         kind = _KINDS[document.pop("type")]
+        if kind is Greeting:
+            document.setdefault("carries", False)
         if kind is Have:
             document["chunks"] = _bits(document["chunks"])
         fields = {name: document[name] for name in kind.__dataclass_fields__}

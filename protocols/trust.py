@@ -43,7 +43,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class ModelRollout:
-    """What is offered of one model, newest first. ``paused``: nodes keep what they have, unless it is revoked."""
+    """What is offered of one model, newest first. ``paused``: the newest goes to nobody more; who has it keeps it."""
 
     disease: str
     model: str
@@ -202,8 +202,9 @@ def choose(
 ) -> Choice:
     """Decide which release of ``model`` a node should run.
 
-    The newest offer that reaches this node wins. While paused, a node keeps its active release. A revoked release is
-    never chosen or kept, and nothing below ``floor`` (set by a manifest that was active before) is chosen.
+    The newest offer that reaches this node wins. While paused, a node keeps its active release, and one without any gets an
+    earlier offer than the newest. A revoked release is never chosen or kept, and nothing below ``floor`` (set by a
+    manifest that was active before) is chosen.
     """
     revoked = {r.release: r.reason for r in rollout.revoked}
     reason = revoked.get(active or "", "")
@@ -211,10 +212,9 @@ def choose(
     def allowed(release: str) -> bool:
         return release not in revoked and int(release.split("@")[1]) >= floor
 
-    keeps = active is not None and allowed(active)
-    if model.paused:
-        return Choice(active if keeps else None, reason)
-    for offer in model.offers:
+    if model.paused and active is not None and allowed(active):
+        return Choice(active)
+    for offer in model.offers[1:] if model.paused else model.offers:
         reached = bool(groups & set(offer.groups)) or bucket(node_id, offer.release) < offer.percent
         if reached and allowed(offer.release):
             return Choice(offer.release, reason)

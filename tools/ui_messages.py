@@ -1,4 +1,4 @@
-"""Collect the app's sentences, merge them into the catalogues and compile those.
+"""Collect the sentences of the app and of the dashboard, merge them into the catalogues and compile those.
 
     .venv/bin/python tools/ui_messages.py
 
@@ -18,28 +18,39 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "edge_node" / "ui"
+APP = ROOT / "edge_node" / "ui"
+DASHBOARD = ROOT / "coordinator" / "web"
+DOMAINS = {APP: "medmesh", DASHBOARD: "dashboard"}
+# The sign-in pages say everything in both languages themselves.
+OWN = [(f"templates/{name}.html", "ignore") for name in ("account", "login", "password", "plain", "refused")]
+METHODS = [*OWN, ("**.py", "python"), ("**/templates/**.html", "jinja2"), ("templates/**.html", "jinja2")]
 KEYWORDS = {"t": None, "mark": None, "n": (1, 2)}
 LANGUAGES = ("en", "zh")
 
 
-def sentences() -> Catalog:
+def sentences(source: Path = APP) -> Catalog:
     """Every sentence in the source."""
     catalogue = Catalog(project="MedMesh")
-    found = extract_from_dir(str(SOURCE), method_map=[("**.py", "python")], keywords=KEYWORDS, directory_filter=None)
+    found = extract_from_dir(
+        str(source),
+        method_map=METHODS,
+        keywords=KEYWORDS,
+        directory_filter=None,
+        options_map={name: {"trimmed": "true", "silent": "false"} for name, kind in METHODS if kind == "jinja2"},
+    )
     for _, _, message, _, _ in sorted(found, key=lambda item: str(item[2])):
         catalogue.add(message)
     return catalogue
 
 
-def po_path(language: str) -> Path:
+def po_path(language: str, source: Path = APP) -> Path:
     """Where a language's catalogue is."""
-    return SOURCE / "locale" / language / "LC_MESSAGES" / "medmesh.po"
+    return source / "locale" / language / "LC_MESSAGES" / f"{DOMAINS[source]}.po"
 
 
-def merged(language: str, template: Catalog) -> Catalog:
+def merged(language: str, template: Catalog, source: Path = APP) -> Catalog:
     """The language's catalogue with exactly the present sentences."""
-    path = po_path(language)
+    path = po_path(language, source)
     known = read_po(BytesIO(path.read_bytes()), locale=language) if path.exists() else Catalog(locale=language)
     fresh = Catalog(locale=language, project="MedMesh", fuzzy=False)
     for message in template:
@@ -68,19 +79,19 @@ def missing(catalogue: Catalog) -> list[str]:
 
 def main() -> None:
     """Update and compile all catalogues."""
-    template = sentences()
-    for language in LANGUAGES:
-        catalogue = merged(language, template)
-        path = po_path(language)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        buffer = BytesIO()
-        write_po(buffer, catalogue, width=120, omit_header=False)
-        path.write_bytes(buffer.getvalue())
-        path.with_suffix(".mo").write_bytes(compiled(catalogue))
-        lacking = missing(catalogue)
-        sys.stdout.write(f"{language}: {len(catalogue)} sentences, {len(lacking)} without translation\n")
-        for message in lacking:
-            sys.stdout.write(f"  {message}\n")
+    for source in DOMAINS:
+        template = sentences(source)
+        for language in LANGUAGES:
+            catalogue = merged(language, template, source)
+            path = po_path(language, source)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            buffer = BytesIO()
+            write_po(buffer, catalogue, width=120, omit_header=False)
+            path.write_bytes(buffer.getvalue())
+            path.with_suffix(".mo").write_bytes(compiled(catalogue))
+            lacking = missing(catalogue)
+            told = f"{source.parent.name}, {language}: {len(catalogue)} sentences, {len(lacking)} without translation\n"
+            sys.stdout.write(told + "".join(f"  {message}\n" for message in lacking))
 
 
 if __name__ == "__main__":

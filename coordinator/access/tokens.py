@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
 
+from coordinator.access.roles import check_gift
+from coordinator.audit import record
+from coordinator.audit.actor import current, moment
 from coordinator.errors import CoordinatorError
 from coordinator.store.database import Database
 from coordinator.store.tables import tokens
 from protocols import access
-from protocols.access import Failures, Grant, Kept, Token
+from protocols.access import Failures, Kept, Principal, Token
 
 
 class Tokens:
@@ -24,8 +27,20 @@ class Tokens:
         self._ca_sha256 = ca_sha256
         self._failures = Failures()
 
-    async def create(self, owner: str | None, scopes: Iterable[str], life: timedelta, now: datetime) -> dict[str, Any]:
-        """Make a token; its text is in the answer and nowhere else. Without an owner it stands for itself alone."""
+    async def create(
+        self,
+        owner: str | None,
+        scopes: Collection[str],
+        life: timedelta,
+        now: datetime,
+        by: Principal | None = None,
+    ) -> dict[str, Any]:
+        """Make a token; its text is in the answer and nowhere else. Without an owner it stands for itself alone.
+
+        Raises:
+            CoordinatorError: ``access.denied`` where ``by`` lacks a right that the token would have.
+        """
+        check_gift(by, scopes)
         token = access.make(self._ca_sha256, secrets.token_bytes(access.ID_BYTES + access.SECRET_BYTES))
         row = {
             "id": token.id,
@@ -36,6 +51,8 @@ class Tokens:
         }
         async with self._database.begin() as connection:
             await connection.execute(tokens.insert().values(**row, secret_sha256=token.secret_sha256))
+            told = {k: row[k] for k in ("owner", "scopes", "expires")}
+            await record(connection, current.get(), "token.create", token.id, told, now)
         return {"token": token.encode(), **row}
 
     async def list(self, now: datetime) -> list[dict[str, Any]]:
@@ -62,11 +79,12 @@ class Tokens:
         """
         async with self._database.begin() as connection:
             changed = await connection.execute(update(tokens).where(tokens.c.id == token).values(revoked=True))
-        if not changed.rowcount:
-            raise CoordinatorError("token.unknown", name=token)
+            if not changed.rowcount:
+                raise CoordinatorError("token.unknown", name=token)
+            await record(connection, current.get(), "token.revoke", token, {}, moment())
         return {"id": token, "revoked": True}
 
-    async def check(self, credential: str, address: str, now: datetime) -> Grant:
+    async def check(self, credential: str, address: str, now: datetime) -> Principal:
         """What the bearer of ``credential`` may do.
 
         Wrong tokens are counted for each address and token id, so that a misconfigured script does not lock out its
@@ -83,7 +101,7 @@ class Tokens:
             raise CoordinatorError("token.too_many_failures", wait_s=int(Failures.WINDOW_S))
         async with self._database.read() as connection:
             row = (await connection.execute(select(tokens).where(tokens.c.id == token.id))).first()
-        found = access.grant(token, _kept(row) if row is not None else None, now)
+        found = access.holder(token, _kept(row) if row is not None else None, now)
         if found is None:
             blocked = self._failures.blocked(keys[1], now_s)
             for key in keys:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import typer
 
 from coordinator.cli import (
+    audit,
     datasets,
     federation,
+    fleet,
     jobs,
     keys,
     nodes,
@@ -16,6 +18,8 @@ from coordinator.cli import (
     setup,
     tokens,
     training,
+    upstream,
+    users,
 )
 from protocols import console
 
@@ -24,7 +28,23 @@ __all__ = ["main"]
 app = typer.Typer(
     no_args_is_help=True, help="MedMesh coordinator · 协调器. Research use only.", pretty_exceptions_enable=False
 )
-for part in (setup, datasets, training, recalibration, federation, releases, keys, nodes, results, tokens, jobs):
+for part in (
+    setup,
+    datasets,
+    training,
+    recalibration,
+    federation,
+    releases,
+    keys,
+    nodes,
+    fleet,
+    results,
+    tokens,
+    users,
+    jobs,
+    upstream,
+    audit,
+):
     part.register(app)
 
 

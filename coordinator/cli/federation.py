@@ -177,7 +177,7 @@ async def personal(
             coordinator.engine,
             utc_now,
         )
-        await coordinator.models.add(new, record)
+        await coordinator.models.add(new, record, "model.personal")
     console.answer(
         {"model": new.name, "site": offered[0], **record["federated"]["personal"]},
         lambda: console.line(

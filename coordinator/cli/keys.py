@@ -1,8 +1,10 @@
-"""``key …`` and ``user …``: who may sign, and how that changes."""
+"""``key …``: who may sign, and how that changes."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +13,9 @@ import click
 import typer
 from securesystemslib.signer import CryptoSigner, Key
 
+from coordinator.audit import record
+from coordinator.audit.actor import current
 from coordinator.bootstrap import Coordinator, open_coordinator, utc_now
-from coordinator.errors import CoordinatorError
 from coordinator.releases import keys
 from coordinator.store.blobs import write_atomically
 from protocols.console import Console, command
@@ -29,11 +32,6 @@ def register(app: typer.Typer) -> None:
     command(group, "create")(create)
     command(group, "list")(list_keys)
     command(group, "rotate")(rotate)
-    users = typer.Typer(no_args_is_help=True, help="Approvers · 审批人")
-    app.add_typer(users, name="user")
-    command(users, "add")(add)
-    command(users, "remove")(remove)
-    command(users, "list")(list_users)
 
 
 def create(
@@ -126,16 +124,26 @@ async def rotate(
         raise click.BadParameter("key rotate takes online or root")
     async with open_coordinator(console.home) as coordinator:
         roots = _roots(coordinator, root_key)
+        async with recorded(coordinator, "key.rotate", role):
+            if role == "online":
+                _rotate_online(coordinator, roots)
+                files = [str(coordinator.home.keys / "online.pem")]
+            else:
+                files = _rotate_root(coordinator, roots)
         if role == "online":
-            _rotate_online(coordinator, roots)
             await coordinator.releases.announce(utc_now())
-            files = [str(coordinator.home.keys / "online.pem")]
-        else:
-            files = _rotate_root(coordinator, roots)
     console.answer(
         {"role": role, "files": files},
         lambda: console.line(f"{role}: new key(s) in {', '.join(files)}", f"{role}：新密钥位于 {', '.join(files)}"),
     )
+
+
+@asynccontextmanager
+async def recorded(coordinator: Coordinator, act: str, subject: str) -> AsyncIterator[None]:
+    """What the block signs is in the audit trail, or it does not happen: a block that fails leaves no record."""
+    async with coordinator.database.begin() as connection:
+        await record(connection, current.get(), act, subject, {}, utc_now())
+        yield
 
 
 def _rotate_online(coordinator: Coordinator, roots: list[CryptoSigner]) -> None:
@@ -163,20 +171,23 @@ def _rotate_root(coordinator: Coordinator, roots: list[CryptoSigner]) -> list[st
     return [str(p) for p in paths]
 
 
-def _names(coordinator: Coordinator) -> dict[str, str]:
-    """Approvers' names by key id; the keys themselves stand in signed metadata."""
-    path = coordinator.home.keys / "approvers.json"
-    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
-
-
-def _approvers(coordinator: Coordinator) -> dict[str, Key]:
-    names = _names(coordinator)
+def approvers(coordinator: Coordinator) -> dict[str, Key]:
+    """Approvers' keys by name."""
+    names = keys.approver_names(coordinator.home)
     return {names.get(k, k[:16]): key for k, key in coordinator.releases.repository.approver_keys().items()}
 
 
-def _change(
+def change_approvers(
     coordinator: Coordinator, wanted: dict[str, Key], roots: list[Path] | None, signers: list[Path] | None
 ) -> dict[str, Any]:
+    """Let exactly these people approve.
+
+    Args:
+        coordinator: it.
+        wanted: keys by name.
+        roots: files of root keys; None: those that lie here.
+        signers: files of approvers who stay and sign the releases so far again; None: those that lie here.
+    """
     repository = coordinator.releases.repository
     local = signers if signers is not None else keys.approver_paths(coordinator.home)
     with repository.exclusive():
@@ -190,58 +201,3 @@ def _change(
     names = {key.keyid: name for name, key in wanted.items()}
     write_atomically(coordinator.home.keys / "approvers.json", json.dumps(names).encode())
     return {"approvers": sorted(wanted), "needed": repository.threshold()}
-
-
-async def add(
-    console: Console,
-    name: Annotated[str, typer.Argument(help="Name of the person")],
-    approver: Annotated[str, typer.Option(help="The line that key create printed on their machine")],
-    root_key: Keys = None,
-) -> None:
-    """Let a person approve releases."""
-    async with open_coordinator(console.home) as coordinator:
-        wanted = _approvers(coordinator)
-        key = keys.from_line(approver)
-        if name in wanted or key.keyid in {k.keyid for k in wanted.values()}:
-            raise CoordinatorError("user.exists", name=name)
-        document = _change(coordinator, {**wanted, name: key}, root_key, None)
-    _answer(console, document)
-
-
-async def remove(
-    console: Console,
-    name: Annotated[str, typer.Argument(help="Name of the person")],
-    root_key: Keys = None,
-    key: Annotated[list[Path] | None, typer.Option(help="Key of an approver who stays; repeat for each")] = None,
-) -> None:
-    """Take a person's right to approve; those who stay sign the releases so far again where needed."""
-    async with open_coordinator(console.home) as coordinator:
-        wanted = _approvers(coordinator)
-        if name not in wanted:
-            raise CoordinatorError("user.unknown", name=name)
-        del wanted[name]
-        needed = coordinator.releases.repository.threshold()
-        if len(wanted) < needed:
-            raise CoordinatorError("user.needed", name=name, count=needed)
-        document = _change(coordinator, wanted, root_key, key)
-    _answer(console, document)
-
-
-async def list_users(console: Console) -> None:
-    """The approvers."""
-    async with open_coordinator(console.home) as coordinator:
-        document = {
-            "approvers": sorted(_approvers(coordinator)),
-            "needed": coordinator.releases.repository.threshold(),
-        }
-    _answer(console, document)
-
-
-def _answer(console: Console, document: dict[str, Any]) -> None:
-    listed = ", ".join(document["approvers"]) or "—"
-    console.answer(
-        document,
-        lambda: console.line(
-            f"Approvers: {listed}; {document['needed']} needed.", f"审批人：{listed}；需要 {document['needed']} 人。"
-        ),
-    )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from coordinator.bootstrap import open_coordinator, utc_now
+from coordinator.cli.fleet import silence_text
 from protocols.console import Console, command
 
 
@@ -47,9 +48,11 @@ async def invite(
 
 
 async def list_(console: Console) -> None:
-    """All enrolled nodes."""
+    """All enrolled nodes, with the program that each runs and whether it has gone quiet."""
+    from coordinator.fleet.report import listed
+
     async with open_coordinator(console.home) as coordinator:
-        rows = await coordinator.enrolment.list()
+        rows = [listed(row) for row in await coordinator.fleet.overview(utc_now())]
     console.answer(
         {"nodes": rows},
         lambda: console.table(
@@ -57,9 +60,14 @@ async def list_(console: Console) -> None:
                 console.t("node", "节点"),
                 console.t("name", "名称"),
                 console.t("site", "机构"),
+                console.t("version", "版本"),
                 console.t("last seen", "最近联系"),
+                console.t("silence", "联系状况"),
             ],
-            [[r["node"], r["name"], r["site"], r["last_seen"] or "—"] for r in rows],
+            [
+                [r["node"], r["name"], r["site"], r["version"] or "—", r["last_seen"] or "—", silence_text(console, r)]
+                for r in rows
+            ],
         ),
     )
 

@@ -56,7 +56,7 @@ async def recalibrate(
         golden = Golden(new.golden.sha256, tuple(tuple(round(float(x), 6) for x in r) for r in rows))
         recalibrated = {"from": manifest.name, **found.document}
         document: dict[str, Any] = {**row.training, "version": new.version, "recalibrated": recalibrated}
-        await coordinator.models.add(replace(new, golden=golden), document)
+        await coordinator.models.add(replace(new, golden=golden), document, "model.recalibrate")
     answer = {
         "model": new.model,
         "version": new.version,

@@ -10,8 +10,10 @@ import click
 import typer
 
 from coordinator.bootstrap import Coordinator, open_coordinator, utc_now
+from coordinator.cli.rollout_plans import names_of, staged_plan
 from coordinator.errors import CoordinatorError
-from coordinator.releases import keys
+from coordinator.releases import asking, keys
+from coordinator.releases.stages import USUAL
 from coordinator.store.blobs import FolderBlobs
 from disease_kb.seeding import open_or_build
 from protocols.console import Console, command
@@ -40,11 +42,46 @@ def _print(console: Console, document: dict[str, Any]) -> None:
         f"{document['release']}（{document['disease']}）：{document['state']}，{reach} · "
         f"批准 {len(document['approvals'])}/{document['approvals_needed']}",
     )
+    if document.get("rollout"):
+        _print_rollout(console, document["rollout"])
     if document["reason"]:
         console.line(f"  reason: {document['reason']}", f"  原因：{document['reason']}")
     for gate in document["gates"]:
         mark = "✓" if gate["ok"] else "✗"
         console.line(f"  {mark} {gate['name']}: {gate['detail']}", f"  {mark} {gate['name']}：{gate['detail']}")
+
+
+def _print_rollout(console: Console, rollout: dict[str, Any]) -> None:
+    console.line(
+        f"  stage {rollout['stage']} ({rollout['number']} of {rollout['stages']}) since {rollout['since']}, "
+        f"plan {rollout['plan']['stages']}",
+        f"  阶段 {rollout['stage']}（{rollout['number']}/{rollout['stages']}），始于 {rollout['since']}，"
+        f"计划 {rollout['plan']['stages']}",
+    )
+    head = ("  stopped by itself: ", "  已自动暂停：") if rollout["decision"] == "pause" else ("  waits: ", "  等待：")
+    for reason in rollout["reasons"]:
+        console.line(head[0] + reason["text"]["en"], head[1] + reason["text"]["zh"])
+    if rollout["overdue"]:
+        console.line(
+            "  It has waited longer than its plan allows: look at the silent sites, then release rollout --next, or withdraw.",
+            "  等待已超过计划时限：请查看无消息的站点，然后使用 release rollout --next 或 withdraw。",
+        )
+
+
+def _print_sites(console: Console, sites: list[dict[str, Any]]) -> None:
+    for site in sites:
+        if not site["reached"] and site["state"] in ("silent", "waiting"):
+            continue
+        counts = site["counts"]
+        results = sum(counts[n] for n in ("recognised", "unsure", "not_this_kind_of_image", "poor_quality"))
+        name, seen = f"{site['site'] or '-'} {site['node']}", site["last_seen"] or "-"
+        console.line(
+            f"    {name}: {site['state']}, {results} results, {counts['unsure']} unsure, heard {seen}",
+            f"    {name}：{_STATES[site['state']]}，{results} 个结果，{counts['unsure']} 个不确定，最近消息 {seen}",
+        )
+
+
+_STATES = {"silent": "无消息", "waiting": "尚未启用", "running": "运行中", "failed": "失败", "declined": "已拒绝"}
 
 
 async def propose(
@@ -53,7 +90,10 @@ async def propose(
     notes: Annotated[str, typer.Option(help="Release notes · 发布说明")] = "",
     allow_unmapped: Annotated[str | None, typer.Option(help="Why labels without an entry are released")] = None,
     accept_worse: Annotated[
-        str | None, typer.Option(help="Why a federated head below the best site's is released")
+        str | None,
+        typer.Option(
+            help="Why it is released though worse than, or not comparable with, the current release or best site"
+        ),
     ] = None,
     floor: Annotated[bool, typer.Option("--floor", help="Once active, no earlier version may come back")] = False,
 ) -> None:
@@ -76,13 +116,17 @@ async def propose(
 
 async def approve(
     console: Console,
-    release: Name,
+    release: Annotated[str, typer.Argument(help="model, model@version, or the line that the release's page shows")],
     key: Annotated[Path | None, typer.Option(help="Your approver's key")] = None,
     at: Annotated[str | None, typer.Option(help="https://… of a coordinator on another machine")] = None,
     ca: Annotated[str | None, typer.Option(help="That coordinator's fingerprint (key list)")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
 ) -> None:
     """Approve a proposed release with your own key, here or on another machine's coordinator."""
+    digest = None
+    if release.strip().startswith(asking.PREFIX):
+        asked = asking.Asked.decode(release)
+        release, at, ca, digest = asked.release, at or asked.url, ca or asked.ca_sha256, asked.digest
     if at is None:
         async with open_coordinator(console.home) as coordinator:
             document = await coordinator.releases.approve(release, key, utc_now())
@@ -93,7 +137,7 @@ async def approve(
     from coordinator.releases import remote
 
     channel = remote.Channel(at, ca)
-    request = remote.fetch(channel, release)
+    request = remote.fetch(channel, release, digest)
     if not console.json and not yes:
         _describe(console, request.release, request.document, request.others)
         typer.confirm(console.t("Sign this release?", "签署此发布？"), abort=True)
@@ -121,14 +165,35 @@ def _describe(console: Console, release: str, document: dict[str, Any], others: 
 async def rollout(
     console: Console,
     release: Name,
-    percent: Annotated[int, typer.Option(min=0, max=100, help="Share of the nodes")] = 100,
+    percent: Annotated[
+        int | None, typer.Option(min=0, max=100, help="Share of the nodes, at once; of a plan: where it ends")
+    ] = None,
     groups: Annotated[str, typer.Option(help="Groups of sites that get it whatever the percentage, a,b")] = "",
+    canary: Annotated[str, typer.Option(help="Groups of sites that try it first, a,b; it goes on by itself")] = "",
+    plan: Annotated[
+        str | None, typer.Option(help=f"Stages, or a file with them; with --canary usually {USUAL}")
+    ] = None,
+    policy: Annotated[list[str] | None, typer.Option(help="Setting of the plan, least_nodes=5; repeatable")] = None,
+    next_: Annotated[bool, typer.Option("--next", help="Go to the plan's next stage now")] = False,
 ) -> None:
-    """Offer an approved release to nodes."""
-    chosen = tuple(g.strip() for g in groups.split(",") if g.strip())
+    """Offer an approved release to nodes: at once, or in stages that go on by themselves and stop at bad news."""
+    if next_ and (percent is not None or groups or canary or plan or policy):
+        raise click.BadParameter("--next takes nothing else")
+    if canary and groups:
+        raise click.BadParameter("--canary and --groups exclude each other: groups of a plan are its canaries")
+    if policy and not (canary or plan):
+        raise click.BadParameter("--policy belongs to a plan: give --canary or --plan")
+    staged = staged_plan(canary or groups, plan, percent, policy or []) if canary or plan else None
     async with open_coordinator(console.home) as coordinator:
-        await _publish_knowledge(console, coordinator)
-        document = await coordinator.releases.rollout(release, percent, chosen, utc_now())
+        if next_:
+            document = await coordinator.rollouts.next(release, utc_now())
+        else:
+            await _publish_knowledge(console, coordinator)
+            if staged is not None:
+                document = await coordinator.rollouts.start(release, staged, utc_now())
+            else:
+                reach = 100 if percent is None else percent
+                document = await coordinator.releases.rollout(release, reach, names_of(groups), utc_now())
     console.answer(document, lambda: _print(console, document))
 
 
@@ -183,10 +248,43 @@ async def withdraw(
 
 
 async def show(console: Console, release: Name) -> None:
-    """One release with its gates and approvals."""
+    """One release: gates and approvals, its stage and what that waits for, and how each node stands."""
     async with open_coordinator(console.home) as coordinator:
-        document = await coordinator.releases.show(release)
-    console.answer(document, lambda: _print(console, document))
+        try:
+            document = await coordinator.rollouts.show(release, utc_now())
+        except CoordinatorError as error:
+            document = await _draft(coordinator, release, error)
+
+    def human() -> None:
+        _print(console, document)
+        _print_sites(console, document["sites"])
+
+    console.answer(document, human)
+
+
+async def _draft(coordinator: Coordinator, name: str, error: CoordinatorError) -> dict[str, Any]:
+    """A version that nobody has proposed yet; anything else is the error that it was."""
+    versions = [f"{row['model']}@{row['version']}" for row in await coordinator.models.list()]
+    if error.code != "release.unknown" or name not in (*versions, *(v.split("@")[0] for v in versions)):
+        raise error
+    manifest = await coordinator.models.manifest(name)
+    return {
+        "release": manifest.name,
+        "disease": manifest.disease,
+        "model": manifest.model,
+        "version": manifest.version,
+        "state": "draft",
+        "stage": "draft",
+        "percent": 0,
+        "groups": [],
+        "reason": "",
+        "notes": "",
+        "gates": [],
+        "approvals": [],
+        "approvals_needed": coordinator.releases.repository.threshold(),
+        "rollout": None,
+        "sites": [],
+    }
 
 
 async def mirror(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import urllib.parse
-from typing import Annotated
+from typing import Annotated, Literal
 
 import click
 import typer
@@ -16,6 +15,8 @@ from coordinator.config import Config
 from coordinator.home import Home
 from coordinator.releases import keys
 from protocols.console import NOTICE, Console, command
+
+LogFormat = Literal["json", "text"]
 
 
 def register(app: typer.Typer) -> None:
@@ -30,11 +31,12 @@ async def init(
     approvals: Annotated[
         int, typer.Option(min=1, max=9, help="People who must approve a release · 发布所需批准人数")
     ] = 2,
+    database: Annotated[str, typer.Option(help="postgresql://USER@HOST/NAME; else SQLite in the home")] = "",
 ) -> None:
     """Make a coordinator: data folder, keys, settings."""
     if not name.strip() or len(name) > 80 or not name.isprintable():
         raise click.BadParameter("--name takes 1 to 80 printable characters")
-    await initialise(console.home, Config(name=name.strip(), approvals=approvals))
+    await initialise(console.home, Config(name=name.strip(), approvals=approvals, database=database))
     roots = [str(p) for p in keys.root_paths(Home(console.home))]
 
     def human() -> None:
@@ -64,23 +66,25 @@ async def serve(
     node_port: Annotated[int, typer.Option(min=0, max=65535, help="Node gateway; 0: any free port")] = 8766,
     public_url: Annotated[str | None, typer.Option(help="https://… under which nodes reach this machine")] = None,
     no_zeroconf: Annotated[bool, typer.Option("--no-zeroconf", help="Do not announce on the local network")] = False,
+    log_format: Annotated[LogFormat, typer.Option(help="json: one line a request too · 日志格式")] = "text",
 ) -> None:
     """Serve releases to nodes until stopped (Ctrl-C)."""
-    from coordinator.web.server import Intake, Listening
+    from coordinator.web.logs import configure
+    from coordinator.web.server import Access, Intake, Listening
     from coordinator.web.server import serve as run_server
 
     if public_url is not None:
         parts = urllib.parse.urlsplit(public_url)
         if parts.scheme != "https" or not parts.hostname or not parts.hostname.isascii():
             raise click.BadParameter("--public-url takes https://HOST:PORT with an ASCII host name (xn--… for others)")
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    configure(log_format)
 
     def ready(addresses: dict[str, str]) -> None:
         sys.stdout.write(json.dumps(addresses) + "\n")
         sys.stdout.flush()
         console.say(NOTICE["en"], NOTICE["zh"])
 
-    async with open_coordinator(console.home) as coordinator:
+    async with open_coordinator(console.home) as coordinator, coordinator.upstreams.watching():
         await run_server(
             coordinator.home,
             coordinator.config.name,
@@ -89,14 +93,17 @@ async def serve(
             coordinator.enrolment,
             coordinator.results,
             coordinator.parcels,
+            Access(coordinator.tokens, coordinator.users, coordinator.sessions, coordinator.config.web),
+            coordinator.heartbeats,
             Intake(
-                coordinator.tokens,
                 coordinator.uploads,
                 coordinator.jobs,
                 coordinator.database,
                 coordinator.config.uploads,
             ),
             coordinator.federation,
+            coordinator.dashboard,
+            coordinator.rollout_watch(),
             Listening(host, port, node_port, public_url, not no_zeroconf),
             utc_now,
             ready,

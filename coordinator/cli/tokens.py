@@ -1,4 +1,4 @@
-"""``token …``: who may upload and train over the network."""
+"""``token …``: what programs may do over the network."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Annotated
 import click
 import typer
 
+from coordinator.access.roles import RIGHTS as ROLE_RIGHTS
+from coordinator.access.roles import Role
 from coordinator.bootstrap import open_coordinator, utc_now
-from protocols.access import SCOPES
+from protocols.access import RIGHTS
 from protocols.console import Console, command
 
 
@@ -24,19 +26,25 @@ def register(app: typer.Typer) -> None:
 
 async def create(
     console: Console,
-    scope: Annotated[list[str], typer.Option(help=f"What it allows; repeat for each: {', '.join(SCOPES)}")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help=f"What it allows; repeat for each: {', '.join(RIGHTS)}")
+    ] = None,
+    role: Annotated[Role | None, typer.Option(help="All that people of this role may · 按角色授权")] = None,
     name: Annotated[
         str | None, typer.Option(help="Whom it is for; data sets belong to this name, and so do later tokens of it")
     ] = None,
     expires: Annotated[int, typer.Option(min=1, max=3650, help="Days until it ends · 有效天数")] = 90,
 ) -> None:
     """Make an API token. It is shown once."""
-    if unknown := sorted(set(scope) - set(SCOPES)):
-        raise click.BadParameter(f"--scope takes {', '.join(SCOPES)}, not {', '.join(unknown)}")
+    scopes = set(scope or ()) | (ROLE_RIGHTS[role] if role else set())
+    if not scopes:
+        raise click.BadParameter("token create takes --scope, or --role")
+    if unknown := sorted(scopes - set(RIGHTS)):
+        raise click.BadParameter(f"--scope takes {', '.join(RIGHTS)}, not {', '.join(unknown)}")
     if name is not None and (not name.strip() or len(name) > 80 or not name.isprintable()):
         raise click.BadParameter("--name takes 1 to 80 printable characters")
     async with open_coordinator(console.home) as coordinator:
-        document = await coordinator.tokens.create(name and name.strip(), scope, timedelta(days=expires), utc_now())
+        document = await coordinator.tokens.create(name and name.strip(), scopes, timedelta(days=expires), utc_now())
 
     def human() -> None:
         console.line(document["token"], document["token"])

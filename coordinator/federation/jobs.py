@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
+from coordinator.audit import record
+from coordinator.audit.actor import current, moment
 from coordinator.errors import CoordinatorError
 from coordinator.store.database import Database
 from coordinator.store.tables import federations
@@ -84,6 +86,8 @@ class Jobs:
                     created=now.isoformat(timespec="seconds"),
                 )
             )
+            told = {"run": name, **asdict(options)}
+            await record(connection, current.get(), "federation.start", model, told, now)
         return Job(name, model, "queued", options, {"rounds": options.rounds})
 
     async def newest(self, name: str | None = None) -> Job:
@@ -117,11 +121,20 @@ class Jobs:
         job = await self.newest(name)
         if job.state not in UNFINISHED:
             raise CoordinatorError("federation.not_running", model=job.model)
-        await self.note(job.id, "stopping")
+        await self.note(job.id, "stopping", act="federation.stop")
         return await self.newest(job.id)
 
-    async def note(self, name: str, state: str | None = None, document: dict[str, Any] | None = None) -> None:
-        """Record how a run stands. Whoever asked to stop is not overruled by a round that was under way."""
+    async def note(
+        self,
+        name: str,
+        state: str | None = None,
+        document: dict[str, Any] | None = None,
+        act: str = "federation.result",
+    ) -> None:
+        """Keep how a run stands. Whoever asked to stop is not overruled by a round that was under way.
+
+        Its end, and with another ``act`` that somebody wants it to stop, goes into the audit trail.
+        """
         values: dict[str, Any] = {} if document is None else {"document": document}
         statement = update(federations).where(federations.c.id == name)
         if state is not None:
@@ -130,6 +143,9 @@ class Jobs:
                 statement = statement.where(federations.c.state != "stopping")
         async with self._database.begin() as connection:
             await connection.execute(statement.values(**values))
+            if state not in (None, "running"):
+                model = await connection.scalar(select(federations.c.model).where(federations.c.id == name))
+                await record(connection, current.get(), act, str(model), {"run": name, "state": state}, moment())
 
 
 def _job(row: Any) -> Job:

@@ -34,6 +34,10 @@ class Progress:
                 state.sites[site].bytes_up += up
                 state.sites[site].bytes_down += down
         self._bytes = {site: [0, 0] for site in self._bytes if site in state.sites}
+        if state.history:
+            state.history[-1]["sites"] = {
+                site: {"metric": one.score, "bytes": one.bytes_up + one.bytes_down} for site, one in state.sites.items()
+            }
         self._write(self.document(state, None))
 
     def document(self, state: State, verdict: Verdict | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from coordinator.audit.actor import Actor, current
 from coordinator.engine import Engine
 from coordinator.errors import CoordinatorError
 from coordinator.federation.jobs import Job, Jobs
@@ -67,6 +68,7 @@ class FederationRunner:
                 await task
 
     async def _work(self) -> None:
+        current.set(Actor("system", "federation"))  # of this task alone
         while True:
             try:
                 job = await self._jobs.unfinished()
@@ -138,7 +140,7 @@ class FederationRunner:
             self._home,
             self._clock(),
         )
-        await self._models.add(new, record)
+        await self._models.add(new, record, "model.federate")
         await self._jobs.note(job.id, "done", {**progress.document(state, verdict), "model": new.name})
 
     def _forget_others(self, job: Job) -> None:

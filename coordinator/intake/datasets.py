@@ -14,6 +14,9 @@ from typing import Any
 
 from sqlalchemy import delete, select, update
 
+from coordinator.audit import record
+from coordinator.audit.actor import current, moment
+from coordinator.audit.acts import some
 from coordinator.engine import Engine
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
@@ -133,6 +136,14 @@ class Datasets:
                 .values(reports=[*(reports or []), {**document, "imported": now.isoformat()}])
             )
             document["labels"] = await guess_labels(connection, dataset, options.disease, knowledge)
+            told = {
+                "disease": options.disease,
+                "accepted": len(report.accepted),
+                "already_present": document["already_present"],
+                "quarantined": len(report.quarantined),
+                "classes": len(report.labels),
+            }
+            await record(connection, current.get(), "dataset.import", options.name, told, now)
             await asyncio.to_thread(self._move_in, spool, report)
 
     async def _check_disease(self, options: ImportOptions) -> None:
@@ -354,6 +365,7 @@ class Datasets:
             )
             if changed.rowcount == 0:
                 raise CoordinatorError("dataset.unknown_label", name=name, label=label)
+            await record(connection, current.get(), "dataset.label", name, {"label": label, **values}, moment())
         return await self.show(name)
 
     async def remove(self, name: str, group: str | None) -> dict[str, Any]:
@@ -378,6 +390,9 @@ class Datasets:
                     select(models.c.name, models.c.version).where(models.c.dataset == name).order_by(models.c.version)
                 )
                 affected = [f"{m.name}@{m.version}" for m in trained]
+                # Groups are patients: that one was removed is told, not which.
+                told = {"whole": group is None, "removed": removed, "models": some(affected)}
+                await record(connection, current.get(), "dataset.remove", name, told, moment())
             await self._sweep()
         return {"dataset": name, "group": group, "removed": removed, "models_trained_on_it": affected}
 

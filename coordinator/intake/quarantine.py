@@ -6,7 +6,10 @@ import asyncio
 from typing import Any
 
 from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from coordinator.audit import record
+from coordinator.audit.actor import current, moment
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
 from coordinator.intake.cleaning import Report, grouped
@@ -81,6 +84,7 @@ class Quarantine:
                 await insert_samples(connection, row.dataset, dataset.name, _alone(settled[0], regrouped))
                 await guess_labels(connection, row.dataset, dataset.disease, knowledge)
                 await connection.execute(_of(row))
+                await _tell(connection, "dataset.quarantine.accept", dataset.name, row)
                 await asyncio.to_thread(self._move_out, row)
         return {"dataset": dataset.name, "id": row.sha256[:12], "group": settled[0].group, "near_duplicates": near}
 
@@ -96,6 +100,8 @@ class Quarantine:
                 await connection.execute(_of(row))
                 left = select(quarantine.c.sha256).where(quarantine.c.sha256 == row.sha256)
                 elsewhere = await connection.scalar(left)  # another data set's
+                name = await connection.scalar(select(datasets.c.name).where(datasets.c.id == row.dataset))
+                await _tell(connection, "dataset.quarantine.reject", str(name), row)
             if elsewhere is None:
                 for sha256 in (row.sha256, row.facts["original"]):
                     if sha256:
@@ -115,6 +121,11 @@ class Quarantine:
             if sha256:
                 move(sha256, self._blobs, FolderBlobs(folder))
                 fsync_folders(folder)
+
+
+async def _tell(connection: AsyncConnection, act: str, dataset: str, row: Any) -> None:
+    told = {"id": row.sha256[:12], "label": row.label, "doubt": row.doubt}
+    await record(connection, current.get(), act, dataset, told, moment())
 
 
 def _of(row: Any) -> Any:

@@ -10,6 +10,8 @@ from typing import Any, Final
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from coordinator.audit import record
+from coordinator.audit.actor import current
 from coordinator.errors import CoordinatorError
 from coordinator.store.database import Database
 from coordinator.store.tables import jobs
@@ -25,7 +27,7 @@ _LISTED: Final = 200
 class Request:
     """What is asked for."""
 
-    kind: str  # import | model_import | train
+    kind: str  # import | model_import | train | propose
     subject: str
     owner: str  # empty: the keeper
     scopes: frozenset[str]
@@ -66,6 +68,8 @@ async def enqueue(connection: AsyncConnection, request: Request, now: datetime, 
             created=now.isoformat(timespec="seconds"),
         )
     )
+    act = "job.queue" if request.upload is None else "upload.complete"
+    await record(connection, current.get(), act, request.subject, {"job": job, "kind": request.kind}, now)
     return job
 
 
@@ -198,6 +202,8 @@ class Queue:
             if row.state == "queued":
                 values |= {**_ended("cancelled", now), "error": failure(CoordinatorError("job.cancelled", job=job))}
             await connection.execute(update(jobs).where(jobs.c.id == job).values(**values))
+            told = {"kind": row.kind, "of": row.subject, "state": row.state}
+            await record(connection, current.get(), "job.cancel", job, told, now)
         return await self.show(job)
 
     async def forget(self, now: datetime) -> None:

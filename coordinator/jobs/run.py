@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+from coordinator.audit.actor import Actor, acting
 from coordinator.bootstrap import model_importer, open_coordinator, utc_now
 from coordinator.errors import CoordinatorError
 from coordinator.jobs import work
@@ -58,9 +59,11 @@ async def _run(home: Path, job: str, runner: str, told: TextIO) -> None:
         held = await queue.held(job, runner)
         if held is None:
             return
+        owner = held.request.owner
         try:
-            result = await work.run(coordinator, held, model_importer(), utc_now(), progress)
-            await queue.finish(job, runner, result, _then(held.request), utc_now())
+            with acting(Actor("token", owner) if owner else Actor("local", "")):
+                result = await work.run(coordinator, held, model_importer(), utc_now(), progress)
+                await queue.finish(job, runner, result, _then(held.request), utc_now())
         except MedMeshError as error:
             await queue.fail(job, runner, failure(private(error, home)), utc_now())
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What a job does, in a process of its own: check and import an upload, or train."""
+"""What a job does, in a process of its own: check and import an upload, train, or put a version up for approval."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ async def run(
     """
     if job.request.kind == "train":
         return await _train(coordinator, job, now, progress)
+    if job.request.kind == "propose":
+        return await _propose(coordinator, job, now, progress)
     assert job.request.upload is not None
     path = data_path(coordinator.home, job.request.upload, job.request.options)
     await asyncio.to_thread(_verify, path, job.request.options, progress)
@@ -103,6 +105,26 @@ async def _train(coordinator: Coordinator, job: Job, now: datetime, progress: Pr
     effort = job.request.options["effort"]
     trained = await train_dataset(coordinator, job.request.subject, backbones, effort, None, now, told, {"job": job.id})
     return trained.document
+
+
+async def _propose(coordinator: Coordinator, job: Job, now: datetime, progress: Progress) -> dict[str, Any]:
+    """The gates run the model's files, so they run here and not in the server's process."""
+    options = job.request.options
+    progress("gates", 0, 1)
+    try:
+        return await coordinator.releases.propose(
+            options["model"],
+            options["notes"],
+            options["allow_unmapped"],
+            options["floor"],
+            now,
+            lambda: progress("second conversion", 0, 1),
+            options["accept_worse"],
+        )
+    except CoordinatorError as error:
+        if error.code == "release.exists" and job.attempts > 1:  # by a process that died before it said so
+            return await coordinator.releases.show(options["model"])
+        raise
 
 
 async def _trained_by(database: Database, job: Job) -> dict[str, Any] | None:

@@ -16,12 +16,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import select, update
 
+from coordinator.audit import Actor, record
+from coordinator.audit.actor import current, moment
+from coordinator.audit.acts import some
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
 from coordinator.nodes.authority import Authority
 from coordinator.releases.repository import Repository
 from coordinator.store.database import Database
-from coordinator.store.tables import heartbeats, invites, nodes
+from coordinator.store.tables import invites, nodes
 from protocols.invite import Invite
 
 INVITE_LIFE = timedelta(hours=24)
@@ -75,6 +78,8 @@ class Enrolment:
                     groups=list(groups),
                 )
             )
+            told = {"groups": some(groups), "expires": expires.isoformat(timespec="seconds")}
+            await record(connection, current.get(), "node.invite", site, told, now)
         serial = self._repository.rollout().serial
         text = Invite((url,), self._authority.fingerprint, token, root, serial).encode()
         return {"invite": text, "expires": expires.isoformat(timespec="seconds")}
@@ -111,6 +116,8 @@ class Enrolment:
                     enrolled=now.isoformat(timespec="seconds"),
                 )
             )
+            told = {"name": name, "site": row.site, "groups": some(row.groups)}
+            await record(connection, Actor("node", node_id), "node.enrol", node_id, told, now)
         return {
             "node": node_id,
             "certificate": certificate.public_bytes(serialization.Encoding.PEM).decode(),
@@ -141,10 +148,9 @@ class Enrolment:
             return frozenset(await connection.scalars(select(nodes.c.id).where(nodes.c.revoked)))
 
     async def list(self) -> list[dict[str, Any]]:
-        """All enrolled nodes; ``by_hand`` is how one said it stands in its newest parcel."""
+        """All enrolled nodes; what they say of themselves is the fleet's (``coordinator.fleet``)."""
         async with self._database.read() as connection:
-            stands = select(nodes, heartbeats.c.document, heartbeats.c.received).outerjoin(heartbeats)
-            rows = await connection.execute(stands.order_by(nodes.c.enrolled))
+            rows = await connection.execute(select(nodes).order_by(nodes.c.enrolled))
             return [
                 {
                     "node": r.id,
@@ -154,7 +160,6 @@ class Enrolment:
                     "revoked": r.revoked,
                     "enrolled": r.enrolled,
                     "last_seen": r.last_seen,
-                    "by_hand": None if r.document is None else {"received": r.received, **r.document},
                 }
                 for r in rows
             ]
@@ -191,6 +196,7 @@ class Enrolment:
                     public_key=_public_pem(certificate),
                 )
             )
+            await record(connection, Actor("node", node), "node.renew", node, {}, now)
         return {"certificate": certificate.public_bytes(serialization.Encoding.PEM).decode()}
 
     async def revoke(self, name: str) -> dict[str, Any]:
@@ -204,6 +210,8 @@ class Enrolment:
             if len(found) != 1:
                 raise CoordinatorError("node.unknown", name=name)
             await connection.execute(update(nodes).where(nodes.c.id == found[0].id).values(revoked=True))
+            told = {"name": found[0].name, "site": found[0].site}
+            await record(connection, current.get(), "node.revoke", found[0].id, told, moment())
         return {"node": found[0].id, "name": found[0].name, "revoked": True}
 
 

@@ -20,6 +20,7 @@ from websockets.protocol import State
 from coordinator.nodes.connections import Crowd
 from coordinator.nodes.enrolment import EnrolledNode
 from coordinator.nodes.neighbours import Places, places, reachable
+from protocols import heartbeat
 from protocols.errors import MedMeshError, ProtocolError
 from protocols.federation import envelope
 from protocols.messages import MAX_MESSAGE_BYTES, PING_INTERVAL_S, CatalogueNotice, Hello, Receipt, decode, encode
@@ -39,6 +40,7 @@ NodeOf = Callable[[str], Awaitable[EnrolledNode | None]]
 Revoked = Callable[[], Awaitable[frozenset[str]]]
 Serial = Callable[[], Awaitable[int]]
 Store = Callable[[str, Sequence[Report]], Awaitable[None]]
+TakeHeartbeat = Callable[[str, bytes], Awaitable[None]]
 
 
 class Federation(Protocol):
@@ -65,7 +67,13 @@ class Gateway:
     """Keeps the nodes' connections and sends each a notice when the rollout document's serial rises."""
 
     def __init__(
-        self, node_of: NodeOf, revoked: Revoked, serial: Serial, store: Store, federation: Federation | None = None
+        self,
+        node_of: NodeOf,
+        revoked: Revoked,
+        serial: Serial,
+        store: Store,
+        federation: Federation | None = None,
+        take_heartbeat: TakeHeartbeat | None = None,
     ) -> None:
         """Prepare.
 
@@ -75,7 +83,10 @@ class Gateway:
             serial: of the rollout document.
             store: has a node's reports written; returns once they are committed.
             federation: takes the answers of nodes that take part in federated runs.
+            take_heartbeat: has what a node says of itself kept; returns once it is committed.
         """
+        self._take_heartbeat = take_heartbeat
+        self._accepts = (batch.FORMAT,) if take_heartbeat is None else (batch.FORMAT, heartbeat.FORMAT)
         self._federation = federation
         self._node_of = node_of
         self._revoked = revoked
@@ -86,6 +97,11 @@ class Gateway:
         self._places = Places(random.Random())
         self._lookups = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
         self._goodbyes: set[asyncio.Task[None]] = set()
+
+    @property
+    def links(self) -> int:
+        """Lines of nodes that have greeted."""
+        return len(self._nodes)
 
     @asynccontextmanager
     async def listen(self, host: str, port: int, context: ssl.SSLContext) -> AsyncIterator[Server]:
@@ -159,7 +175,7 @@ class Gateway:
             if not isinstance(hello, Hello):
                 raise ProtocolError("message.malformed")
             self._nodes[connection] = node.id
-            await connection.send(encode(_notice(await self._serial())))
+            await connection.send(encode(self._notice(await self._serial())))
             self._place(connection, node, hello)
             if self._federation is not None and hello.federates:
                 self._federation.arrive(connection, node.id)
@@ -170,7 +186,7 @@ class Gateway:
                 if self._federation is not None and envelope.is_piece(message):
                     self._federation.take(connection, message)
                     continue
-                await self._store(node.id, batch.unpack(message))  # the next waits until this one is committed
+                await self._take(node.id, message)  # the next waits until this one is committed
                 await connection.send(encode(Receipt(batch.batch_id(message))))
         except MedMeshError as error:
             await connection.close(error.kind.close_code, error.code)
@@ -183,6 +199,15 @@ class Gateway:
             self._places.leave(connection)
             if self._federation is not None:
                 self._federation.leave(connection)
+
+    async def _take(self, node: str, frame: bytes) -> None:
+        if self._take_heartbeat is not None and heartbeat.is_heartbeat(frame):
+            await self._take_heartbeat(node, frame)
+        else:
+            await self._store(node, batch.unpack(frame))
+
+    def _notice(self, serial: int) -> CatalogueNotice:
+        return CatalogueNotice(serial, self._accepts)
 
     def _greeted_again(self, connection: ServerConnection, node: EnrolledNode, message: object) -> None:
         """A node greets again when it begins to take part in federated runs, or ends it."""
@@ -222,7 +247,7 @@ class Gateway:
             try:
                 serial = await self._serial()
                 if serial != told:
-                    self._tell(list(self._nodes), encode(_notice(serial)))
+                    self._tell(list(self._nodes), encode(self._notice(serial)))
                     await self._turn_away_revoked()
                 self._tell_neighbours()
             except Exception:
@@ -241,7 +266,3 @@ class Gateway:
 def _certificate(connection: ServerConnection) -> str:
     tls: Any = connection.transport.get_extra_info("ssl_object")
     return hashlib.sha256(tls.getpeercert(binary_form=True)).hexdigest()
-
-
-def _notice(serial: int) -> CatalogueNotice:
-    return CatalogueNotice(serial, (batch.FORMAT,))

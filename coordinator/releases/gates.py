@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from coordinator.training.trunks import Second
 from protocols.manifest import ReleaseManifest
+from protocols.origin import KEY
 from protocols.recognition import same_answer
 
 
@@ -41,8 +42,38 @@ def labels_mapped(manifest: ReleaseManifest, reason: str | None) -> Gate:
     )
 
 
+def retested(manifest: ReleaseManifest, training: dict[str, Any], revoked: str | None) -> Gate:
+    """A release of another network was measured on data here, and its origin stands by it.
+
+    Args:
+        manifest: of the model.
+        training: what taking it over recorded.
+        revoked: what its origin said when it revoked it; None: it did not.
+    """
+    found = training.get(KEY)
+    if found is None:
+        return Gate("retested", True, "made here")
+    if revoked is not None:
+        return Gate("retested", False, f"{found['network']} has revoked {found['release']}: {revoked}")
+    name, measured = f"{found['release']} of {found['network']}", found["evaluation"]
+    if measured is None:
+        mend = f"medmesh-coordinator upstream pull {found['release']} --on DATA"
+        return Gate("retested", False, f"{name} was not measured on data of this network; {mend}")
+    shown = _figure(measured["balanced_accuracy"]["value"])
+    signed = ", ".join(found["approvers"])
+    groups = f"{measured['n']} images of {measured['groups']} groups"
+    return Gate("retested", True, f"{name}, signed there by {signed}: {shown} balanced accuracy here on {groups}")
+
+
+def is_taken_over(training: dict[str, Any]) -> bool:
+    """Whether another network made the version."""
+    return KEY in training
+
+
 def parity(manifest: ReleaseManifest, training: dict[str, Any]) -> Gate:
     """The released head answers like its float reference; the figures are training's, for exactly this head."""
+    if is_taken_over(training):
+        return Gate("parity", True, "the origin's own gate; the float head is not here")
     found = training.get("parity")
     heads = [a.sha256 for a in manifest.artifacts if a.role == "head"]
     if found is None:
@@ -59,9 +90,14 @@ def parity(manifest: ReleaseManifest, training: dict[str, Any]) -> Gate:
 
 def vetted(manifest: ReleaseManifest, training: dict[str, Any]) -> Gate:
     """A model that was brought ready-trained is exactly the file that the sandbox let through."""
+    found = training.get("vetting")
+    if is_taken_over(training):
+        same = found is not None and list(dict.fromkeys(s.sha256 for s in manifest.stages)) == found["stages"]
+        return Gate(
+            "vetted", same, "the origin's files, tried in the sandbox" if same else "other files than were vetted"
+        )
     if manifest.backbone is not None:
         return Gate("vetted", True, "not brought: trained here")
-    found = training.get("vetting")
     if found is None or [s.sha256 for s in manifest.stages] != [found["stage"]]:
         return Gate(
             "vetted",
@@ -81,8 +117,10 @@ def calibrated(manifest: ReleaseManifest) -> Gate:
 
 
 def trunk_of(manifest: ReleaseManifest) -> str | None:
-    """Digest of the trunk that was made from a backbone; None for a model that has none, or was brought ready-trained."""
-    if manifest.backbone is None:
+    """Digest of the trunk that was made here from a backbone; None for a model that has none, was brought ready-trained, or
+    comes from another network, which converts its own trunks twice.
+    """
+    if manifest.backbone is None or KEY in manifest.data:
         return None
     return next((a.sha256 for a in manifest.artifacts if a.role == "trunk"), None)
 
@@ -127,6 +165,44 @@ def best_site(manifest: ReleaseManifest, reason: str | None) -> Gate:
     if reason:
         return Gate("best_site", True, f"{shown}; allowed because: {reason}")
     return Gate("best_site", False, f"{shown}; say why it is released all the same with --accept-worse")
+
+
+def notes(text: str, earlier: str | None) -> Gate:
+    """Release notes say what changes for those who have the release before.
+
+    Args:
+        text: the notes.
+        earlier: those of the last release that nodes were offered; None: there was none.
+    """
+    if earlier is None:
+        return Gate("notes", True, text.strip() or "the first release of this model needs none")
+    if sum(c.isalpha() for c in text) < _LEAST_NOTES:
+        return Gate("notes", False, "say what changes for those who have the release before, with --notes")
+    if text.strip() == earlier.strip():
+        return Gate("notes", False, "the notes are those of the release before; say what changes, with --notes")
+    return Gate("notes", True, text.strip())
+
+
+_LEAST_NOTES = 4  # letters: a word, or two of Chinese
+
+
+def card_complete(manifest: ReleaseManifest) -> Gate:
+    """The card can say what the model is for, what it was made of and how good it is, or that this is not known."""
+    missing = [label.label for label in manifest.labels if not label.label.strip()]
+    wanted: dict[str, Any] = {"its origin": manifest.data}
+    if manifest.backbone is not None:
+        wanted |= {
+            "the training data's name": manifest.data.get("dataset"),
+            "the number of images": manifest.data.get("images"),
+            "the number of groups": manifest.data.get("groups"),
+            "balanced accuracy on unseen groups": manifest.metrics.get("balanced_accuracy"),
+            "the backbone's source": manifest.backbone.source,
+            "the backbone's licence": manifest.backbone.licence,
+        }
+    missing += [name for name, value in wanted.items() if not value]
+    if missing:
+        return Gate("card_complete", False, f"the card lacks {', '.join(missing)}; make the version anew")
+    return Gate("card_complete", True, "the card states origin, data, figures and licence")
 
 
 def _figure(value: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -79,6 +80,12 @@ def root_paths(home: Home) -> list[Path]:
 def approver_paths(home: Home) -> list[Path]:
     """The approvers' keys that lie in the home: one after ``init --approvals 1``, none otherwise."""
     return sorted(home.keys.glob("approver-*.pem"))
+
+
+def approver_names(home: Home) -> dict[str, str]:
+    """Approvers' names by key id; the keys themselves stand in signed metadata."""
+    path = home.keys / "approvers.json"
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
 
 
 def online(home: Home) -> CryptoSigner:

@@ -7,29 +7,36 @@ new rollout document, and a release becomes choosable only when its approvals re
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from securesystemslib.signer import CryptoSigner, Signature
-from sqlalchemy import delete, select, update
+from sqlalchemy import Executable, delete, select, update
 from tuf.api.metadata import Metadata, Targets
 from tuf.api.serialization.json import CanonicalJSONSerializer
 
+from coordinator.audit import Actor, record
+from coordinator.audit.actor import current
+from coordinator.audit.acts import some
+from coordinator.audit.head import HeadFile
 from coordinator.config import Config
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
-from coordinator.releases import gates, keys
+from coordinator.releases import gates, keys, regression
 from coordinator.releases.models import Models
 from coordinator.releases.plan import OFFERED, ReleaseState, plan
 from coordinator.releases.repository import Repository
 from coordinator.store.blobs import FolderBlobs
 from coordinator.store.database import Database
 from coordinator.store.described import described
-from coordinator.store.tables import approvals, nodes, releases
+from coordinator.store.tables import approvals, nodes, releases, staged_rollouts, upstream_revocations
+from coordinator.training import oof
 from coordinator.training.trunks import Second, Trunks
 from disease_kb import replica
 from disease_kb.store import KnowledgeBase
@@ -40,6 +47,7 @@ from protocols.selftest import golden_scores
 from protocols.trust import KNOWLEDGE, release_path
 
 APPROVAL_LIFE = timedelta(days=365)
+CAN_BE_OFFERED = ("approved", *OFFERED, "rolled back")
 KB_FORMAT = "medmesh.kb/1"
 KB_PATCHES = 3
 
@@ -54,7 +62,9 @@ class Releases:
         self._models = models
         self._artifacts = FolderBlobs(home.artifacts)
         self._trunks = Trunks(home)
-        self.repository = Repository(home.repository)
+        self.repository = Repository(home.repository, HeadFile(home).head)
+        # Who waits for another process to publish holds a thread; many of one process would leave none to the publisher.
+        self._turn = asyncio.Lock()
 
     # --- proposing and approving ---------------------------------------------------------------------------------
 
@@ -77,8 +87,8 @@ class Releases:
             floor: once active, no earlier version may ever be chosen again.
             now: for the approval's expiry.
             converting: called before the trunk is converted a second time, which takes half a minute.
-            accept_worse: why a federated head is released that is not shown to be better than the best site's own; None: it
-                is not.
+            accept_worse: why a version is released that is worse than the current release or cannot be compared with it, or a
+                federated head that is not shown to be better than the best site's own; None: it is not.
 
         Raises:
             CoordinatorError: ``release.exists``, ``release.gate_failed`` or ``train.conversion_failed``.
@@ -94,19 +104,53 @@ class Releases:
         strip = self._artifacts.path(manifest.golden.sha256).read_bytes()
         got = await asyncio.to_thread(golden_scores, manifest, strip, Pipelines(self._artifacts.path))
         training = (await self._models.row(name)).training
+        earlier = [r for r in await self._all_of(manifest.model) if int(r.name.split("@")[1]) < manifest.version]
+        told = next((r.notes for r in earlier if r.state in (*OFFERED, "rolled back", "withdrawn")), None)
         findings = [
+            gates.notes(notes, told),
+            gates.card_complete(manifest),
             gates.labels_mapped(manifest, allow_unmapped),
             gates.parity(manifest, training),
             gates.vetted(manifest, training),
+            gates.retested(manifest, training, await self._revoked_at_origin(manifest.name)),
             gates.calibrated(manifest),
             gates.best_site(manifest, accept_worse),
+            await self._non_regression(manifest, training, earlier, accept_worse),
             gates.self_test(manifest, got),
         ]
         _require(manifest, findings)
         findings.append(gates.converted_twice(manifest, await self._second_conversion(manifest, converting)))
         _require(manifest, findings)
-        await self._insert(manifest.name, manifest.disease, manifest.to_bytes(), notes, findings, now)
+        told = {"unmapped": allow_unmapped, "worse": accept_worse, "floor": floor}
+        told = {key: value for key, value in told.items() if value}
+        content = manifest.to_bytes()
+        await self._insert(manifest.name, manifest.disease, content, notes, findings, ("release.propose", told), now)
         return await self.show(manifest.name)
+
+    async def _non_regression(
+        self, manifest: ReleaseManifest, training: dict[str, Any], earlier: Sequence[Any], reason: str | None
+    ) -> gates.Gate:
+        """Against the newest earlier release that is with all nodes."""
+        row = next((r for r in earlier if r.state in OFFERED and r.percent == 100), None)
+        if row is None:
+            return regression.gate(None, None, reason)
+        found = regression.stated(training, row.name)
+        if found is None:
+            theirs = self._models.read_manifest(row.manifest)
+            blobs = FolderBlobs(self._home.out_of_fold)
+            other = (await self._models.row(row.name)).training
+            answers, others = (oof.load(blobs, t.get("out_of_fold")) for t in (training, other))
+            if answers is not None and others is not None:
+                labels, their_labels = ([x.label for x in m.labels] for m in (manifest, theirs))
+                found = await asyncio.to_thread(regression.paired, answers, labels, others, their_labels)
+        return regression.gate(row.name, found, reason)
+
+    async def _revoked_at_origin(self, name: str) -> str | None:
+        """What the network that made a version said when it revoked it; None: it did not."""
+        query = select(upstream_revocations.c.reason).where(upstream_revocations.c.model == name)
+        async with self._database.read() as connection:
+            found = await connection.scalar(query)
+        return None if found is None else str(found)
 
     async def _second_conversion(self, manifest: ReleaseManifest, converting: Callable[[], None]) -> Second | None:
         """A second conversion of the trunk; None where there is none of ours, or it was done before."""
@@ -138,7 +182,8 @@ class Releases:
             {"format": KB_FORMAT, "version": version, "artifact": artifact.document(), "patches": patches}
         )
         name = f"{KNOWLEDGE}@{1 if newest is None else int(newest.name.split('@')[1]) + 1}"
-        await self._insert(name, KNOWLEDGE, document, f"Knowledge base {version}", [], now)
+        told = ("kb.publish", {"version": version})
+        await self._insert(name, KNOWLEDGE, document, f"Knowledge base {version}", [], told, now)
         return await self.show(name)
 
     async def request(self, name: str) -> dict[str, Any]:
@@ -153,6 +198,14 @@ class Releases:
             "draft": self._draft(row).to_dict(),
             "notes": row.notes,
         }
+
+    async def digest(self, name: str) -> str:
+        """SHA-256 of exactly what an approver signs now; another once any other release is published.
+
+        Raises:
+            CoordinatorError: ``release.unknown``.
+        """
+        return draft_digest(self._draft(await self._existing(name)))
 
     async def approve(self, name: str, key: Path | None, now: datetime) -> dict[str, Any]:
         """Sign a proposed release with a key on this machine; without ``key``, with the only one in the home.
@@ -198,13 +251,20 @@ class Releases:
                     created=now.isoformat(timespec="seconds"),
                 )
             )
-        counting.append(signature)
+            counting.append(signature)
+            told = {"key": signature.keyid[:16], "approvals": len(counting), "needed": self.repository.threshold()}
+            await record(connection, self._approver(signature.keyid), "release.approve", row.name, told, now)
         if len(counting) >= self.repository.threshold():
             for one in counting:
                 draft.signatures[one.keyid] = one
-            await asyncio.to_thread(self._publish, row, draft, now)
-            await self._store(row, "approved", ("proposed",), state="approved")
+            async with self._turn:
+                await asyncio.to_thread(self._publish, row, draft, now)
+            await self.change(row.name, "approved", ("proposed",), None, now, state="approved")
         return await self.show(row.name)
+
+    def _approver(self, keyid: str) -> Actor:
+        """Whose signature it is, whoever handed it in."""
+        return Actor("user", keys.approver_names(self._home).get(keyid, keyid[:16]))
 
     def _publish(self, row: Any, draft: Metadata[Targets], now: datetime) -> None:
         with self.repository.exclusive():
@@ -215,57 +275,76 @@ class Releases:
     # --- rolling out ---------------------------------------------------------------------------------------------
 
     async def rollout(self, name: str, percent: int, groups: tuple[str, ...], now: datetime) -> dict[str, Any]:
-        """Offer an approved release to a share of the nodes and to whole groups."""
+        """Offer an approved release to a share of the nodes and to whole groups, until a person says otherwise."""
         row = await self._existing(name)
-        allowed = ("approved", *OFFERED, "rolled back")
-        await self._store(row, "rolled out", allowed, state="released", percent=percent, groups=list(groups))
+        also = (delete(staged_rollouts).where(staged_rollouts.c.release == row.name),)
+        values: dict[str, Any] = {"state": "released", "percent": percent, "groups": list(groups)}
+        told = ("release.rollout", {"percent": percent, "groups": some(groups)})
+        await self.change(row.name, "rolled out", CAN_BE_OFFERED, told, now, also, **values)
         await self.announce(now)
         return await self.show(row.name)
 
     async def pause(self, name: str, now: datetime) -> dict[str, Any]:
         """Freeze a model where it is: nodes keep what they have."""
-        return await self._move(name, ("released",), "paused", "paused", now)
+        return await self._move(name, ("released",), "paused", "paused", "release.pause", now)
 
     async def resume(self, name: str, now: datetime) -> dict[str, Any]:
-        """Go on after a pause."""
-        return await self._move(name, ("paused",), "released", "resumed", now)
+        """Go on after a pause; what nodes had said of the release until then does not stop a staged rollout again."""
+        row = await self._existing(name)
+        table = staged_rollouts.c
+        accepted = update(staged_rollouts).values(accepted=table.known, revision=table.revision + 1)
+        also = (accepted.where(table.release == row.name),)
+        return await self._move(row.name, ("paused",), "released", "resumed", "release.resume", now, also)
 
     async def rollback(self, name: str, now: datetime) -> dict[str, Any]:
         """Send nodes back to the release before this one, which must have been offered to all."""
         row = await self._existing(name)
-        states = await self._states()
-        mine = ReleaseState(row.name, row.disease, row.state, row.percent, (), "")
+        mine, states = _state(row), await self.states()
         earlier = [s for s in states if s.model == mine.model and s.version < mine.version and s.state in OFFERED]
-        if not earlier:
+        if not any(s.percent == 100 for s in earlier):
             raise CoordinatorError("release.nothing_to_roll_back", name=row.name)
-        return await self._move(name, OFFERED, "rolled back", "rolled back", now)
+        return await self._move(name, OFFERED, "rolled back", "rolled back", "release.rollback", now)
 
     async def withdraw(self, name: str, reason: str, now: datetime) -> dict[str, Any]:
         """Revoke a release for good: nodes that have it stop using it and show the reason."""
         row = await self._existing(name)
         anything_else = ("proposed", "approved", *OFFERED, "rolled back")
-        await self._store(row, "withdrawn", anything_else, state="withdrawn", percent=0, reason=reason)
+        told = ("release.withdraw", {"reason": reason})
+        await self.change(row.name, "withdrawn", anything_else, told, now, state="withdrawn", percent=0, reason=reason)
         await self.announce(now)
         return await self.show(row.name)
 
     async def announce(self, now: datetime) -> None:
-        """Publish the rollout document that follows from the store, if it says something new."""
-        states = await self._states()
-        async with self._database.read() as connection:
-            gone = (await connection.scalars(select(nodes.c.id).where(nodes.c.revoked))).all()
-        await asyncio.to_thread(self._announce, states, [str(n) for n in gone], now)
+        """Publish the rollout document that follows from the store, if it says something new.
+
+        The store is read while nobody else may publish: who read it earlier would take back what another process announced.
+        """
+        async with self._publishing():
+            states = await self.states()
+            async with self._database.read() as connection:
+                gone = (await connection.scalars(select(nodes.c.id).where(nodes.c.revoked))).all()
+            await asyncio.to_thread(self._announce, states, [str(n) for n in gone], now)
+
+    @asynccontextmanager
+    async def _publishing(self) -> AsyncIterator[None]:
+        async with self._turn:
+            with ExitStack() as stack:
+                await asyncio.to_thread(
+                    stack.enter_context, self.repository.exclusive()
+                )  # may wait for another process
+                yield
 
     def _announce(self, states: list[ReleaseState], gone: list[str], now: datetime) -> None:
-        with self.repository.exclusive():
-            current = self.repository.rollout()
-            wanted = plan(states, current.serial, self._config.name, gone)
-            if wanted != current:
-                following = replace(wanted, serial=current.serial + 1)
-                self.repository.publish_rollout(following, keys.online(self._home), now)
+        current = self.repository.rollout()
+        wanted = plan(states, current.serial, self._config.name, gone)
+        if wanted != current:
+            following = replace(wanted, serial=current.serial + 1)
+            self.repository.publish_rollout(following, keys.online(self._home), now)
 
     async def keep_fresh(self, now: datetime) -> None:
         """Renew the timestamp; ``serve`` calls this now and then."""
-        await asyncio.to_thread(self._keep_fresh, now)
+        async with self._turn:
+            await asyncio.to_thread(self._keep_fresh, now)
 
     def _keep_fresh(self, now: datetime) -> None:
         with self.repository.exclusive():
@@ -292,6 +371,7 @@ class Releases:
             "model": model,
             "version": int(version),
             "state": row.state,
+            "stage": _state(row).stage,
             "percent": row.percent,
             "groups": row.groups,
             "reason": row.reason,
@@ -312,7 +392,14 @@ class Releases:
     # --- the store -----------------------------------------------------------------------------------------------
 
     async def _insert(
-        self, name: str, disease: str, content: bytes, notes: str, findings: list[gates.Gate], now: datetime
+        self,
+        name: str,
+        disease: str,
+        content: bytes,
+        notes: str,
+        findings: list[gates.Gate],
+        told: tuple[str, dict[str, Any]],
+        now: datetime,
     ) -> None:
         sha256 = self._artifacts.put(content)
         async with self._database.begin() as connection:
@@ -330,31 +417,74 @@ class Releases:
                     created=now.isoformat(timespec="seconds"),
                 )
             )
+            act, detail = told
+            detail = {"disease": disease, "manifest": sha256, **detail}
+            await record(connection, current.get(), act, name, detail, now)
 
-    async def _store(self, row: Any, act: str, allowed: tuple[str, ...], **values: Any) -> None:
-        """Change a release's row only out of a state that allows it, in one statement.
+    async def change(
+        self,
+        name: str,
+        act: str,
+        allowed: tuple[str, ...],
+        told: tuple[str, dict[str, Any]] | None,
+        now: datetime,
+        also: Sequence[Executable] = (),
+        **values: Any,
+    ) -> None:
+        """Change a release's row only out of a state that allows it, in one statement; nothing is published by it.
+
+        Args:
+            name: model@version.
+            act: as a refusal calls it.
+            allowed: states.
+            told: for the audit trail.
+            now: for the audit trail.
+            also: what is done in the same transaction, or not at all.
+            values: of the row.
 
         Raises:
-            CoordinatorError: ``release.wrong_state``; someone may have acted since ``row`` was read.
+            CoordinatorError: ``release.wrong_state``; someone may have acted since the row was read.
         """
         async with self._database.begin() as connection:
             changed = await connection.execute(
-                update(releases).where(releases.c.name == row.name, releases.c.state.in_(allowed)).values(**values)
+                update(releases).where(releases.c.name == name, releases.c.state.in_(allowed)).values(**values)
             )
+            for statement in also if changed.rowcount else ():
+                await connection.execute(statement)
+            if changed.rowcount and told is not None:
+                recorded, detail = told
+                await record(connection, current.get(), recorded, name, detail, now)
         if changed.rowcount == 0:
-            now_there = await self._find(row.name)
-            raise CoordinatorError("release.wrong_state", name=row.name, state=now_there.state, act=act)
+            now_there = await self._find(name)
+            raise CoordinatorError("release.wrong_state", name=name, state=now_there.state, act=act)
 
-    async def _move(self, name: str, allowed: tuple[str, ...], state: str, act: str, now: datetime) -> dict[str, Any]:
+    async def _move(
+        self,
+        name: str,
+        allowed: tuple[str, ...],
+        state: str,
+        act: str,
+        recorded: str,
+        now: datetime,
+        also: Sequence[Executable] = (),
+    ) -> dict[str, Any]:
         row = await self._existing(name)
-        await self._store(row, act, allowed, state=state)
+        await self.change(row.name, act, allowed, (recorded, {}), now, also, state=state)
         await self.announce(now)
         return await self.show(row.name)
 
-    async def _states(self) -> list[ReleaseState]:
+    async def state(self, name: str) -> ReleaseState:
+        """Where one release is: ``model@version``, or the newest of ``model``.
+
+        Raises:
+            CoordinatorError: ``release.unknown``.
+        """
+        return _state(await self._existing(name))
+
+    async def states(self) -> list[ReleaseState]:
+        """Where all releases are."""
         async with self._database.read() as connection:
-            rows = (await connection.execute(select(releases))).all()
-        return [ReleaseState(r.name, r.disease, r.state, r.percent, tuple(r.groups), r.reason) for r in rows]
+            return [_state(row) for row in await connection.execute(select(releases))]
 
     def _content(self, row: Any) -> bytes:
         return self._artifacts.path(row.manifest).read_bytes()
@@ -396,11 +526,20 @@ class Releases:
         return row
 
 
+def _state(row: Any) -> ReleaseState:
+    return ReleaseState(row.name, row.disease, row.state, row.percent, tuple(row.groups), row.reason)
+
+
 def _require(manifest: ReleaseManifest, findings: list[gates.Gate]) -> None:
     """Refuse a version that a gate stops."""
     for gate in findings:
         if not gate.ok:
             raise CoordinatorError("release.gate_failed", name=manifest.name, gate=gate.name, detail=gate.detail)
+
+
+def draft_digest(draft: Metadata[Targets]) -> str:
+    """SHA-256 of the bytes that a signature over a draft covers."""
+    return hashlib.sha256(CanonicalJSONSerializer().serialize(draft.signed)).hexdigest()
 
 
 def sign_draft(draft: Metadata[Targets], signer: CryptoSigner) -> Signature:

@@ -6,6 +6,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from coordinator.audit import record
+from coordinator.audit.actor import current, moment
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
 from coordinator.store.blobs import FolderBlobs
@@ -27,8 +29,8 @@ class Models:
             newest = await connection.scalar(select(func.max(models.c.version)).where(models.c.name == name))
         return int(newest or 0) + 1
 
-    async def add(self, manifest: ReleaseManifest, training: dict[str, Any]) -> None:
-        """Record a trained version; its artifacts are stored already."""
+    async def add(self, manifest: ReleaseManifest, training: dict[str, Any], act: str = "model.train") -> None:
+        """Record a version; its artifacts are stored already. ``act`` is how it was made."""
         sha256 = self._artifacts.put(manifest.to_bytes())
         async with self._database.begin() as connection:
             await connection.execute(
@@ -42,6 +44,8 @@ class Models:
                     training=training,
                 )
             )
+            told = {"dataset": training["dataset"], "disease": manifest.disease, "manifest": sha256}
+            await record(connection, current.get(), act, manifest.name, told, moment())
 
     async def row(self, name: str) -> Any:
         """The row of ``model`` (newest) or ``model@version``.

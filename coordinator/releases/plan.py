@@ -31,6 +31,13 @@ class ReleaseState:
         """The version within the model."""
         return int(self.name.split("@")[1])
 
+    @property
+    def stage(self) -> str:
+        """Where in its life it is: how far it is offered (``canary``, ``10%``, ``full``), else its state."""
+        if self.state not in OFFERED:
+            return self.state
+        return {0: "canary", 100: "full"}.get(self.percent, f"{self.percent}%")
+
 
 def plan(releases: Iterable[ReleaseState], serial: int, coordinator: str, revoked_nodes: Iterable[str]) -> Rollout:
     """Newest offers first; a model is paused while its newest offer is; withdrawn releases are revoked."""

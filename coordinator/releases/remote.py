@@ -18,7 +18,7 @@ from tuf.api.metadata import Metadata, Targets
 
 from coordinator.errors import CoordinatorError
 from coordinator.releases import keys
-from coordinator.releases.lifecycle import sign_draft
+from coordinator.releases.lifecycle import draft_digest, sign_draft
 from coordinator.web import pinned
 from protocols.trust import release_path
 
@@ -80,11 +80,17 @@ class Channel:
         return data
 
 
-def fetch(channel: Channel, name: str) -> Request:
+def fetch(channel: Channel, name: str, digest: str | None = None) -> Request:
     """Fetch and check a request.
 
+    Args:
+        channel: to the coordinator.
+        name: of the release.
+        digest: of what is to be signed, as the approver's request names it; None: there was no such request.
+
     Raises:
-        CoordinatorError: ``approve.inconsistent`` where draft and document do not belong together.
+        CoordinatorError: ``approve.inconsistent`` where draft and document do not belong together; ``approve.changed`` where
+            the coordinator hands out something else than what the request is for.
     """
     answer = channel.get(f"/v1/approvals/{urllib.parse.quote(name)}")
     try:
@@ -97,6 +103,8 @@ def fetch(channel: Channel, name: str) -> Request:
         target.verify_length_and_hashes(data)
     except Exception as error:  # a hostile coordinator may send anything; each way of being wrong ends here
         raise CoordinatorError("approve.inconsistent") from error
+    if digest is not None and (answer["release"] != name or draft_digest(draft) != digest):
+        raise CoordinatorError("approve.changed", release=name)
     return Request(answer["release"], document, draft, sorted(set(draft.signed.targets) - {path}))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,6 +29,7 @@ from tuf.api.metadata import (
 
 from coordinator.errors import CoordinatorError
 from coordinator.store.blobs import write_atomically
+from protocols.audit import FIELD, Head
 from protocols.trust import ROLLOUT_PATH, TIMESTAMP_DAYS, Rollout
 
 APPROVERS, ROLLOUT = "approvers", "rollout"
@@ -44,7 +45,9 @@ def _soon(now: datetime, life: timedelta) -> datetime:
 class Repository:
     """Metadata and targets below one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, head: Callable[[], Head | None] = lambda: None) -> None:
+        """Args: the folder; what gives the audit trail's head, which every timestamp carries to the nodes."""
+        self._head = head
         self.metadata = folder / "metadata"
         self.targets = folder / "targets"
         self._lock = folder / "lock"
@@ -185,9 +188,10 @@ class Repository:
         self._point(online, now, {ROLLOUT: version} if not first else {"targets": 1, APPROVERS: 1, ROLLOUT: 1})
 
     def keep_fresh(self, online: CryptoSigner, now: datetime) -> bool:
-        """Sign a new timestamp once a day has passed; returns whether it did."""
-        current = self.timestamp()
-        if current.signed.expires - now > timedelta(days=TIMESTAMP_DAYS - 1):
+        """Sign a new timestamp once a day has passed, or the audit trail has grown; returns whether it did."""
+        current, head = self.timestamp(), self._head()
+        told = head is None or head.document() == current.signed.unrecognized_fields.get(FIELD)
+        if told and current.signed.expires - now > timedelta(days=TIMESTAMP_DAYS - 1):
             return False
         self._stamp(online, now, current.signed.snapshot_meta.version)
         return True
@@ -327,6 +331,8 @@ class Repository:
         version = self.timestamp().signed.version + 1 if existing.exists() else 1
         signed = Timestamp(version=version, expires=_soon(now, timedelta(days=TIMESTAMP_DAYS)))
         signed.snapshot_meta = MetaFile(snapshot)
+        if (head := self._head()) is not None:
+            signed.unrecognized_fields[FIELD] = head.document()
         write_atomically(existing, _signed(Metadata(signed), [online]).to_bytes())
 
 

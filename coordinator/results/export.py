@@ -45,6 +45,9 @@ async def export_results(
             file.write(writer.item(Reported(result.report, result.word, origin)).encode())
             written += 1
         file.write(writer.tail().encode())
+        since = None if chosen.since is None else chosen.since.isoformat(timespec="seconds")
+        told = {"format": form, "disease": chosen.disease, "since": since, "results": written}
+        await results.exported(told, now)  # before the file gets its name: nothing leaves without a record
     return written
 
 

@@ -9,12 +9,13 @@ from datetime import datetime
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes, hpke, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from coordinator.errors import CoordinatorError
+from coordinator.fleet.rows import Arrival, FleetRows
 from coordinator.nodes.authority import Authority
 from coordinator.store.database import Database
-from coordinator.store.tables import heartbeats, nodes
+from coordinator.store.tables import nodes
 from protocols.errors import ProtocolError
 from protocols.parcels import (
     RECEIPT_FORMAT,
@@ -22,15 +23,13 @@ from protocols.parcels import (
     Contents,
     PaperReceipt,
     Parcel,
-    Signed,
-    envelope,
     parcel_digest,
     read_contents,
     read_parcel,
-    signed_bytes,
 )
 from protocols.results.batch import batch_id, unpack
 from protocols.results.report import Report
+from protocols.signatures import Signed, envelope, signed_bytes
 
 _ALGORITHM = ec.ECDSA(hashes.SHA256())
 _SUITE = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
@@ -44,6 +43,7 @@ class Parcels:
     def __init__(self, database: Database, authority: Authority) -> None:
         self._database = database
         self._authority = authority
+        self._fleet = FleetRows(database)
 
     async def take(self, data: bytes, store: Store, now: datetime) -> bytes:
         """Store what a node sent by hand; returns the signed receipt.
@@ -61,7 +61,7 @@ class Parcels:
         await self._check(parcel, signed)
         contents = self._opened(parcel)
         taken = await asyncio.gather(*(self._take_batch(parcel.node, frame, store) for frame in contents.frames))
-        await self._keep_heartbeat(contents, now)
+        await self._fleet.keep([(parcel.node, Arrival(parcel.node, contents.heartbeat, "parcel"))], now)
         ids = [batch_id(frame) for frame in contents.frames]
         stored = tuple(x for x, is_stored in zip(ids, taken, strict=True) if is_stored)
         refused = tuple(x for x, is_stored in zip(ids, taken, strict=True) if not is_stored)
@@ -99,17 +99,3 @@ class Parcels:
             return False
         await store(node, reports)
         return True
-
-    async def _keep_heartbeat(self, contents: Contents, now: datetime) -> None:
-        """Keep the newest by the node's own count, since its clock may be wrong."""
-        values = {
-            "number": contents.number,
-            "received": now.isoformat(timespec="seconds"),
-            "document": contents.heartbeat.document(),
-        }
-        async with self._database.begin() as connection:
-            kept = await connection.scalar(select(heartbeats.c.number).where(heartbeats.c.node == contents.node))
-            if kept is None:
-                await connection.execute(heartbeats.insert().values(node=contents.node, **values))
-            elif kept < contents.number:
-                await connection.execute(update(heartbeats).where(heartbeats.c.node == contents.node).values(**values))

@@ -11,6 +11,8 @@ from sqlalchemy import Select, Table, case, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from coordinator.audit import record
+from coordinator.audit.actor import current
 from coordinator.store.database import Database
 from coordinator.store.tables import confirmations, nodes, results
 from protocols.results.report import Confirmation, Report, ResultReport, read_report
@@ -79,6 +81,11 @@ class Results:
         query = _with_words(chosen).order_by(results.c.number.desc()).limit(most)
         async with self._database.read() as connection:
             return [_arrived(row) for row in await connection.execute(query)]
+
+    async def exported(self, told: dict[str, Any], now: datetime) -> None:
+        """Put on record that results were written to a file."""
+        async with self._database.begin() as connection:
+            await record(connection, current.get(), "results.export", "results", told, now)
 
     async def every(self, chosen: Chosen) -> AsyncIterator[Arrived]:
         """All results in the order of arrival, page by page."""

@@ -1,94 +1,17 @@
-"""The one task that writes reports: many nodes' batches in one transaction, and back pressure where they come too fast."""
+"""Writing reports as they come from the nodes."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from coordinator.errors import CoordinatorError
 from coordinator.results.store import Results
+from coordinator.store.batching import BatchWriter
 from protocols.clock import Clock
-from protocols.errors import MedMeshError
 from protocols.results.report import Report
 
-_log = logging.getLogger("medmesh.results")
-MOST_WAITING = 64  # batches; a node whose batch finds no room waits, and its line with it
-_MOST_TOGETHER = 32
 
-
-@dataclass(frozen=True)
-class _Waiting:
-    node: str
-    reports: Sequence[Report]
-    stored: asyncio.Future[None]
-
-
-class ResultWriter:
-    """Takes batches and says when each is committed."""
+class ResultWriter(BatchWriter[Sequence[Report]]):
+    """Takes batches of reports and says when each is committed."""
 
     def __init__(self, results: Results, clock: Clock) -> None:
-        self._results = results
-        self._clock = clock
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(MOST_WAITING)
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Write while the block lasts."""
-        task = asyncio.create_task(self._run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    async def store(self, node: str, reports: Sequence[Report]) -> None:
-        """Have a batch written; returns once it is committed.
-
-        Raises:
-            CoordinatorError: ``node.revoked``, ``storage.*`` or ``results.not_stored``; nothing of the batch is stored.
-        """
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Waiting(node, reports, stored))
-        await stored
-
-    async def _run(self) -> None:
-        while True:
-            together = [await self._queue.get()]
-            while len(together) < _MOST_TOGETHER and not self._queue.empty():
-                together.append(self._queue.get_nowait())
-            await self._commit(together)
-
-    async def _commit(self, together: Sequence[_Waiting]) -> None:
-        try:
-            turned_away = await self._results.store([(w.node, w.reports) for w in together], self._clock())
-        except Exception as error:  # whatever it is, the nodes keep what is not acknowledged, and the task must go on
-            if len(together) > 1:  # one batch's fault must not be the others'
-                for waiting in together:
-                    await self._commit([waiting])
-                return
-            _end(together[0], _meaning(error))
-            return
-        for waiting in together:
-            refused = waiting.node in turned_away
-            _end(waiting, CoordinatorError("node.revoked", name=waiting.node) if refused else None)
-
-
-def _end(waiting: _Waiting, failure: MedMeshError | None) -> None:
-    if waiting.stored.done():  # its connection has gone meanwhile
-        return
-    if failure is None:
-        waiting.stored.set_result(None)
-    else:
-        waiting.stored.set_exception(failure)
-
-
-def _meaning(error: Exception) -> MedMeshError:
-    if isinstance(error, MedMeshError):
-        return error
-    _log.error("storing results failed", exc_info=error)
-    return CoordinatorError("results.not_stored")
+        super().__init__(results.store, clock)

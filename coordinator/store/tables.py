@@ -14,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
 )
 
@@ -143,16 +144,6 @@ nodes = Table(
     Column("last_seen", String(40)),
 )
 
-# How nodes that have no line say they stand; the newest of each.
-heartbeats = Table(
-    "heartbeats",
-    metadata,
-    Column("node", ForeignKey("nodes.id"), primary_key=True),
-    Column("number", BigInteger, nullable=False),  # rises with every parcel of the node
-    Column("received", String(40), nullable=False),
-    Column("document", JSON, nullable=False),
-)
-
 # What nodes report. The number is the order of arrival; a report is known by its node and the id that the node gave it.
 results = Table(
     "results",
@@ -238,7 +229,7 @@ jobs = Table(
     metadata,
     Column("number", Integer, primary_key=True),  # the order in which they run
     Column("id", String(32), unique=True, nullable=False),
-    Column("kind", String(20), nullable=False),  # import | model_import | train
+    Column("kind", String(20), nullable=False),  # import | model_import | train | propose
     Column("subject", String(120), nullable=False),  # what it writes to; one job a subject at a time
     Column("owner", String(80), nullable=False),  # empty: the keeper
     Column("scopes", JSON, nullable=False),  # what the asker was allowed when it was queued
@@ -270,4 +261,132 @@ federations = Table(
     Column("options", JSON, nullable=False),
     Column("document", JSON, nullable=False),  # as ``federate status`` prints it
     Column("created", String(40), nullable=False),
+)
+
+# Audit: who did what. Rows are only ever added; each carries the hash of the one before (``protocols.audit``).
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", String(40), nullable=False, index=True),
+    Column("actor_kind", String(10), nullable=False),
+    Column("actor", String(120), nullable=False),
+    Column("act", String(60), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("detail", Text, nullable=False),  # canonical JSON
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+# People who sign in, and their sessions.
+users = Table(
+    "users",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(80), unique=True, nullable=False),
+    Column("folded", String(160), unique=True, nullable=False),  # by which they are found: case and width do not count
+    Column("role", String(20), nullable=False),
+    Column("password", String(200)),  # argon2id; none: nobody can sign in with it yet
+    Column("created", String(40), nullable=False),
+    Column("disabled", Boolean, nullable=False, default=False),
+    Column("epoch", Integer, nullable=False, default=0),  # sessions of an earlier one are over
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("secret_sha256", String(64), primary_key=True),
+    Column("user", ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("epoch", Integer, nullable=False),
+    Column("created", String(40), nullable=False),
+    Column("seen", String(40), nullable=False),
+)
+
+# Links with which a person chooses a password, once.
+password_links = Table(
+    "password_links",
+    metadata,
+    Column("user", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),  # a new one ends the one before
+    Column("secret_sha256", String(64), unique=True, nullable=False),
+    Column("expires", String(40), nullable=False),
+)
+
+# --- staged rollouts ---------------------------------------------------------------------------------------------
+
+# A rollout that goes on by itself. What is offered stands with the release; this is where it is in its plan.
+staged_rollouts = Table(
+    "staged_rollouts",
+    metadata,
+    Column("release", ForeignKey("releases.name", ondelete="CASCADE"), primary_key=True),
+    Column("plan", JSON, nullable=False),  # stages, canary groups, policy
+    Column("stage", Integer, nullable=False),  # index; as many as there are stages: done, nothing is watched any more
+    Column("since", String(40), nullable=False),  # when this stage began
+    Column("revision", Integer, nullable=False),  # rises with every change, so that no two writers undo each other
+    Column("decision", JSON, nullable=False),  # the last one with its reasons
+    Column("decided", String(40), nullable=False),
+    Column("known", JSON, nullable=False),  # node -> what it had said when the rollout was paused, and since
+    Column("accepted", JSON, nullable=False),  # node -> what a person knew who let it go on
+)
+
+# What a node had counted with the release before the one that is rolled out; nodes tell no more of what they have left.
+rollout_baselines = Table(
+    "rollout_baselines",
+    metadata,
+    Column("release", ForeignKey("staged_rollouts.release", ondelete="CASCADE"), primary_key=True),
+    Column("node", String(40), primary_key=True),
+    Column("counts", JSON, nullable=False),
+)
+
+# What only one process may do at a time, and which does.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("holder", String(40), nullable=False),
+    Column("until", String(40), nullable=False),
+)
+
+# --- fleet: how nodes say they stand (``protocols.heartbeat``). The newest of each node, and the last of each of its days.
+heartbeats = Table(
+    "fleet",
+    metadata,
+    Column("node", ForeignKey("nodes.id"), primary_key=True),
+    Column("serial", BigInteger, nullable=False),  # rises with every heartbeat of the node
+    Column("received", String(40), nullable=False),
+    Column("seen", String(40), nullable=False),  # when the node certainly was alive; never later than it was received
+    Column("via", String(10), nullable=False),  # line | peer | parcel
+    Column("document", JSON, nullable=False),
+)
+
+heartbeat_days = Table(
+    "fleet_days",
+    metadata,
+    Column("node", ForeignKey("nodes.id"), primary_key=True),
+    Column("day", String(10), primary_key=True),  # UTC
+    Column("serial", BigInteger, nullable=False),
+    Column("releases", JSON, nullable=False),  # as in the document
+    Index("fleet_days_by_day", "day"),
+)
+
+# Between networks: others whose releases may be taken over, and what they revoked of it.
+upstreams = Table(
+    "upstreams",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("url", String(500), nullable=False),
+    Column("file", Text, nullable=False),  # what was handed over, as protocols.network writes it
+    Column("added", String(40), nullable=False),
+    Column("tried", String(40)),
+    Column("failure", JSON),
+    Column("record", JSON),  # what was last verified
+)
+
+upstream_revocations = Table(
+    "upstream_revocations",
+    metadata,
+    Column("model", String(80), primary_key=True),  # model@version here
+    Column("upstream", String(63), nullable=False),
+    Column("reason", String(500), nullable=False),
+    Column("act", String(20), nullable=False),  # paused | withdrawn | none
+    Column("seen", String(40), nullable=False),
 )

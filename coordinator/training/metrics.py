@@ -275,6 +275,42 @@ def balanced_accuracy_interval(
     return _needed(_interval(balanced_accuracy(confusion(truth, predicted, classes)), replicates, at.groups))
 
 
+@dataclass(frozen=True)
+class Paired:
+    """Balanced accuracy of two models on the same images, and the interval of the first less the second."""
+
+    candidate: float
+    current: float
+    difference: Interval
+
+
+def balanced_accuracy_difference(
+    truth: NDArray[np.int64],
+    candidate: NDArray[np.int64],
+    current: NDArray[np.int64],
+    groups: NDArray[Any],
+    classes: int,
+) -> Paired:
+    """Compare two models; every replicate draws the same groups for both, and repeats are averaged within it.
+
+    Args:
+        truth: [images].
+        candidate: [repeats, images], labels given.
+        current: [other repeats, images].
+        groups: [images].
+        classes: number of labels.
+    """
+    at = Resampling(groups)
+    counts = [[_Counts.by_group(truth, run, at, classes) for run in runs] for runs in (candidate, current)]
+
+    def recalls(draws: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        return [np.mean([np.nanmean(c.drawn(draws).rates()[0], axis=1) for c in runs], axis=0) for runs in counts]
+
+    ours, theirs = (float(found[0]) for found in recalls(np.ones((1, at.groups))))
+    replicates = np.concatenate([np.subtract(*recalls(draws)) for draws in at.blocks()])
+    return Paired(ours, theirs, _needed(_interval(ours - theirs, replicates, at.groups)))
+
+
 def share_interval(holds: NDArray[np.bool_], groups: NDArray[Any]) -> Interval | None:
     """How often something holds, bool [repeats, images]; mean over the repeats, resampled by group [images]."""
     at = Resampling(groups)

@@ -33,7 +33,7 @@ from coordinator.store.blobs import write_atomically
 from coordinator.store.database import Database
 from coordinator.store.tables import jobs, upload_parts, uploads
 from coordinator.uploads.declaration import Declaration, part_size, subject
-from protocols.access import Grant
+from protocols.access import Principal
 
 _BATCH_BYTES = 1024 * 1024
 _STRANDED_S = 3600
@@ -59,7 +59,7 @@ class Uploads:
         self._receiving: set[tuple[str, int]] = set()
         self._streams: Counter[str] = Counter()
 
-    async def create(self, declared: Declaration, grant: Grant, now: datetime) -> tuple[dict[str, Any], bool]:
+    async def create(self, declared: Declaration, who: Principal, now: datetime) -> tuple[dict[str, Any], bool]:
         """Open an upload, or find the one that was declared in the same words; returns its state and whether it is new.
 
         Raises:
@@ -70,35 +70,35 @@ class Uploads:
         upload = secrets.token_hex(16)
         try:
             await asyncio.to_thread(self._make_folder, upload, declared.groups_csv)
-            found = await self._insert(upload, declared, grant, now)
+            found = await self._insert(upload, declared, who, now)
         except OSError as error:
-            raise _no_room(error) from error
+            raise no_room(error) from error
         finally:
             if not await self._exists(upload):
                 await asyncio.to_thread(self._remove_folder, upload)
-        return await self.state(found, grant), found == upload
+        return await self.state(found, who), found == upload
 
     def _make_folder(self, upload: str, groups_csv: bytes | None) -> None:
         (self._home.uploads / upload).mkdir(parents=True, mode=0o700)
         if groups_csv is not None:
             write_atomically(groups_path(self._home, upload), groups_csv, mode=0o600)
 
-    async def _insert(self, upload: str, declared: Declaration, grant: Grant, now: datetime) -> str:
+    async def _insert(self, upload: str, declared: Declaration, who: Principal, now: datetime) -> str:
         async with self._database.begin() as connection:
-            same = (uploads.c.owner == grant.owner) & (uploads.c.declared_sha256 == declared.digest)
+            same = (uploads.c.owner == who.name) & (uploads.c.declared_sha256 == declared.digest)
             unended = uploads.c.job.is_(None) | jobs.c.state.not_in(queue.ENDED)
             query = select(uploads.c.id).outerjoin(jobs, uploads.c.job == jobs.c.id).where(same, unended)
             if found := await connection.scalar(query):
                 await connection.execute(update(uploads).where(uploads.c.id == found).values(touched=_text(now)))
                 return str(found)
             if declared.kind == "dataset":
-                await owners.check(connection, declared.options["name"], grant.owner, grant.scopes)
-            await self._check_room(connection, declared.size, grant.owner)
+                await owners.check(connection, declared.options["name"], who.name, who.rights)
+            await self._check_room(connection, declared.size, who.name)
             await connection.execute(
                 uploads.insert().values(
                     id=upload,
-                    token=grant.token,
-                    owner=grant.owner,
+                    token=who.token,
+                    owner=who.name,
                     declared_sha256=declared.digest,
                     kind=declared.kind,
                     size=declared.size,
@@ -134,14 +134,14 @@ class Uploads:
         async with self._database.read() as connection:
             return await connection.scalar(select(uploads.c.id).where(uploads.c.id == upload)) is not None
 
-    async def state(self, upload: str, grant: Grant) -> dict[str, Any]:
+    async def state(self, upload: str, who: Principal) -> dict[str, Any]:
         """What has arrived and what is missing.
 
         Raises:
             CoordinatorError: ``upload.unknown``.
         """
         async with self._database.read() as connection:
-            row = await _row(connection, upload, grant)
+            row = await _row(connection, upload, who)
             numbers = await connection.scalars(select(upload_parts.c.number).where(upload_parts.c.upload == upload))
             arrived = set(numbers)
         count = -(-row.size // row.part_bytes)
@@ -159,7 +159,7 @@ class Uploads:
         }
 
     async def receive(
-        self, upload: str, number: int, sha256: str, blocks: AsyncIterator[bytes], grant: Grant, now: datetime
+        self, upload: str, number: int, sha256: str, blocks: AsyncIterator[bytes], who: Principal, now: datetime
     ) -> dict[str, Any]:
         """Take one part, checked while it is written; the same part once more is the same answer.
 
@@ -167,7 +167,7 @@ class Uploads:
             CoordinatorError: ``upload.…``; the part is missing as before.
         """
         async with self._database.read() as connection:
-            row = await _row(connection, upload, grant)
+            row = await _row(connection, upload, who)
             count = -(-row.size // row.part_bytes)
             if not 0 <= number < count:
                 raise CoordinatorError("upload.part_unknown", part=number, last=count - 1)
@@ -178,7 +178,7 @@ class Uploads:
         if present is None:
             if row.job is not None:
                 raise CoordinatorError("upload.unknown", upload=upload)
-            with self._one_at_a_time(upload, number), self.streaming(grant.owner):
+            with self._one_at_a_time(upload, number), self.streaming(who.name):
                 await self._write(
                     data_path(self._home, upload, row.options), number, row.part_bytes, wanted, sha256, blocks
                 )
@@ -220,7 +220,7 @@ class Uploads:
         except FileNotFoundError as error:
             raise CoordinatorError("upload.unknown", upload=path.parent.name) from error
         except OSError as error:
-            raise _no_room(error) from error
+            raise no_room(error) from error
         try:
             async for block in blocks:
                 if written + len(batch) + len(block) > wanted:
@@ -238,7 +238,7 @@ class Uploads:
                 raise CoordinatorError("upload.part_digest", part=number)
             await asyncio.to_thread(os.fsync, descriptor)
         except OSError as error:
-            raise _no_room(error) from error
+            raise no_room(error) from error
         finally:
             os.close(descriptor)
 
@@ -255,14 +255,14 @@ class Uploads:
             if present != sha256:
                 raise CoordinatorError("upload.part_differs", part=number) from error
 
-    async def complete(self, upload: str, grant: Grant, now: datetime) -> dict[str, Any]:
+    async def complete(self, upload: str, who: Principal, now: datetime) -> dict[str, Any]:
         """Queue the job that checks the whole and imports it; once more is the same answer.
 
         Raises:
             CoordinatorError: ``upload.incomplete``, ``job.too_many`` or ``dataset.not_yours``.
         """
         async with self._database.begin() as connection:
-            row = await _row(connection, upload, grant)
+            row = await _row(connection, upload, who)
             if row.job is not None:
                 return {"upload": upload, "job": row.job}
             arrived = await connection.scalar(select(func.count()).where(upload_parts.c.upload == upload))
@@ -271,23 +271,23 @@ class Uploads:
                 raise CoordinatorError("upload.incomplete", missing=missing)
             is_dataset = row.kind == "dataset"
             if is_dataset:
-                await owners.check(connection, row.options["name"], grant.owner, grant.scopes)
+                await owners.check(connection, row.options["name"], who.name, who.rights)
             options = {**row.options, "size": row.size, "sha256": row.sha256}
             kind = "import" if is_dataset else "model_import"
             wanted = subject(row.kind, row.options)
-            request = queue.Request(kind, wanted, grant.owner, grant.scopes, options, upload)
+            request = queue.Request(kind, wanted, who.name, who.rights, options, upload)
             job = await queue.enqueue(connection, request, now, self._limits.owner_jobs)
             await connection.execute(update(uploads).where(uploads.c.id == upload).values(job=job, touched=_text(now)))
         return {"upload": upload, "job": job}
 
-    async def abort(self, upload: str, grant: Grant) -> None:
+    async def abort(self, upload: str, who: Principal) -> None:
         """Give an upload up; what arrived is deleted.
 
         Raises:
             CoordinatorError: ``upload.unknown`` or ``upload.complete``.
         """
         async with self._database.begin() as connection:
-            row = await _row(connection, upload, grant)
+            row = await _row(connection, upload, who)
             if row.job is not None:
                 raise CoordinatorError("upload.complete", job=row.job)
             await connection.execute(delete(uploads).where(uploads.c.id == upload))
@@ -343,14 +343,12 @@ def _text(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
 
 
-def _no_room(error: OSError) -> Exception:
+def no_room(error: OSError) -> Exception:
     return CoordinatorError("upload.no_room") if error.errno in (errno.ENOSPC, errno.EDQUOT) else error
 
 
-async def _row(connection: AsyncConnection, upload: str, grant: Grant) -> Any:
-    row = (
-        await connection.execute(select(uploads).where(uploads.c.id == upload, uploads.c.owner == grant.owner))
-    ).first()
+async def _row(connection: AsyncConnection, upload: str, who: Principal) -> Any:
+    row = (await connection.execute(select(uploads).where(uploads.c.id == upload, uploads.c.owner == who.name))).first()
     if row is None:
         raise CoordinatorError("upload.unknown", upload=upload)
     return row

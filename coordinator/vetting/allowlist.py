@@ -38,6 +38,17 @@ def check(network: Network, wanted: Description, limits: Limits) -> None:
         CoordinatorError: ``vetting.over_limit``, ``vetting.structure``, ``vetting.damaged``, ``vetting.input_shape``,
             ``vetting.label_count``, ``vetting.not_finite``.
     """
+    check_sound(network, limits)
+    _input(network, wanted)
+    _output(network, wanted)
+
+
+def check_sound(network: Network, limits: Limits) -> None:
+    """Refuse what is no plain arithmetic of bounded size, whatever goes in and comes out.
+
+    Raises:
+        CoordinatorError: ``vetting.over_limit``, ``vetting.damaged`` or ``vetting.not_finite``.
+    """
     _bound("operators", len(network.operators), limits.operators)
     for tensor in network.tensors:
         _bound("side of a tensor", max(tensor.shape, default=0), limits.side)
@@ -48,8 +59,6 @@ def check(network: Network, wanted: Description, limits: Limits) -> None:
     _bound("bytes of all computed tensors", computed, limits.computed_bytes)
     for operator in network.operators:
         _options(operator.name, operator.options)
-    _input(network, wanted)
-    _output(network, wanted)
 
 
 def _bound(what: str, found: int, limit: int) -> None:

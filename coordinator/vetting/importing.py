@@ -108,5 +108,5 @@ async def _record(
         "metrics": {},
         "artifacts": [a.document() for a in manifest.artifacts],
     }
-    await coordinator.models.add(manifest, document)
+    await coordinator.models.add(manifest, document, "model.import")
     return document

@@ -11,6 +11,7 @@ from pathlib import Path
 from securesystemslib.signer import Signature
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
@@ -21,18 +22,17 @@ from coordinator.releases.lifecycle import Releases
 from coordinator.results.parcels import Parcels, Store
 from coordinator.store.blobs import FolderBlobs
 from coordinator.web.bodies import MAX_BODY_BYTES, read_body, read_json
+from coordinator.web.gate import Gate
 from coordinator.web.operations import (
     BYTES,
     JSON,
     Answer,
     Body,
-    CheckToken,
     Operation,
     Schema,
-    http_refusal,
     openapi,
-    routes,
 )
+from coordinator.web.rows import Row, http_refusal, routes
 from disease_kb.diagnosis import diagnosis_aid
 from disease_kb.store import KnowledgeBase
 from protocols.artifacts import is_sha256
@@ -62,8 +62,9 @@ class Services:
     parcels: Parcels
     store_reports: Store
     clock: Callable[[], datetime]
-    check_token: CheckToken
+    gate: Gate
     more: Sequence[Operation] = ()  # rows of other parts
+    pages: Sequence[Row] = ()  # rows for browsers
 
 
 def _file(folder: Path, name: str) -> Response:
@@ -196,7 +197,11 @@ def make_app(services: Services) -> Starlette:
         *services.more,
     ]  # fmt: skip
     document = openapi(rows, "MedMesh coordinator", version("medmesh"))
-    app = Starlette(routes=routes(rows, services.check_token), exception_handlers={HTTPException: http_refusal})
+    app = Starlette(
+        routes=routes([*rows, *services.pages]),
+        exception_handlers={HTTPException: http_refusal},
+        middleware=[Middleware(services.gate.guard)],
+    )
     app.router.redirect_slashes = False  # a redirect would repeat whatever host name the sender gave
-    app.state.operations = rows
+    app.state.operations, app.state.pages = rows, services.pages
     return app

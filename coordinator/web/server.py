@@ -16,11 +16,14 @@ from hypercorn.asyncio import serve as serve_http
 from hypercorn.config import Config as HttpConfig
 from zeroconf import Error as ZeroconfError
 
+from coordinator.access.sessions import Sessions
 from coordinator.access.tokens import Tokens
-from coordinator.config import UploadLimits
+from coordinator.access.users import Users
+from coordinator.config import UploadLimits, WebLimits
 from coordinator.errors import CoordinatorError
 from coordinator.federation.lines import Lines
 from coordinator.federation.runner import FederationRunner
+from coordinator.fleet.intake import HeartbeatIntake
 from coordinator.home import Home
 from coordinator.jobs.queue import Queue
 from coordinator.jobs.runner import Runner, command
@@ -29,23 +32,31 @@ from coordinator.nodes.authority import Authority
 from coordinator.nodes.enrolment import Enrolment
 from coordinator.nodes.gateway import Gateway
 from coordinator.releases.lifecycle import Releases
+from coordinator.releases.watch import RolloutWatch
 from coordinator.results.parcels import Parcels
 from coordinator.results.store import Results
 from coordinator.results.writer import ResultWriter
 from coordinator.store.blobs import FolderBlobs, write_atomically
 from coordinator.store.database import Database
 from coordinator.uploads.store import Uploads
+from coordinator.web import health
 from coordinator.web.app import Services, make_app
+from coordinator.web.gate import Gate
+from coordinator.web.html import Page
 from coordinator.web.lines import forgiving, ignore_broken
+from coordinator.web.observing import Meters, Observed
 from coordinator.web.operations import Operation
+from coordinator.web.sign_in import pages
 from coordinator.web.uploads import operations
 from disease_kb.seeding import open_or_build
+from disease_kb.store import KnowledgeBase
 from protocols.clock import Clock
 
 _log = logging.getLogger("medmesh.server")
 _HEADER_TIMEOUT_S = 20
 _GRACE_S = 2
 _HOUR_S = 3600.0
+_BACKLOG = 100
 
 
 @dataclass(frozen=True)
@@ -60,10 +71,33 @@ class Listening:
 
 
 @dataclass(frozen=True)
+class Access:
+    """Who may come in over HTTPS."""
+
+    tokens: Tokens
+    users: Users
+    sessions: Sessions
+    limits: WebLimits
+
+    def gate(self, clock: Clock, public_url: str | None) -> Gate:
+        """What stands before the rows."""
+        return Gate(
+            lambda credential, address: self.tokens.check(credential, address, clock()),
+            lambda secret: self.sessions.find(secret, clock()),
+            self.limits,
+            clock,
+            frozenset({origin(public_url)} if public_url else ()),
+        )
+
+    def pages(self, gate: Gate, clock: Clock) -> list[Page]:
+        """Where people sign in."""
+        return pages(self.users, self.sessions, gate, clock)
+
+
+@dataclass(frozen=True)
 class Intake:
     """What comes in over the network, and the jobs that it starts."""
 
-    tokens: Tokens
     uploads: Uploads
     jobs: Queue
     database: Database
@@ -80,6 +114,7 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(_BACKLOG)  # whoever comes between ``ready`` and the server's first turn waits
     except OSError as error:
         listener.close()
         raise CoordinatorError("coordinator.port_in_use", host=host, port=port) from error
@@ -89,6 +124,12 @@ def bind(host: str, port: int) -> socket.socket:
 
 def _host(url: str) -> str:
     return urllib.parse.urlsplit(url).hostname or "localhost"
+
+
+def origin(url: str) -> str:
+    """The origin that browsers tell for pages at this address."""
+    parts = urllib.parse.urlsplit(url.lower())
+    return f"{parts.scheme}://{parts.netloc.removesuffix(':443')}"
 
 
 def _bracketed(host: str) -> str:
@@ -103,8 +144,12 @@ async def serve(
     enrolment: Enrolment,
     results: Results,
     parcels: Parcels,
+    access: Access,
+    heartbeats: HeartbeatIntake,
     intake: Intake,
     federation: Callable[[Lines], FederationRunner],
+    dashboard: Callable[[KnowledgeBase, str], list[Page]],
+    rollouts: RolloutWatch,
     listening: Listening,
     clock: Clock,
     ready: Callable[[dict[str, str]], None],
@@ -128,22 +173,37 @@ async def serve(
 
     writer = ResultWriter(results, clock)
     lines = Lines()
+
+    async def heard(sender: str, frame: bytes) -> None:
+        await heartbeats.take(sender, frame)
+        rollouts.hear()
+
     gateway = Gateway(
-        lambda digest: enrolment.node_of(digest, clock()), enrolment.revoked, releases.serial, writer.store, lines
+        lambda digest: enrolment.node_of(digest, clock()),
+        enrolment.revoked,
+        releases.serial,
+        writer.store,
+        lines,
+        heard,
     )
     context = authority.gateway_context(certificate, key)
     async with contextlib.AsyncExitStack() as stack:
         knowledge = await stack.enter_async_context(await open_or_build(home.root))
         await stack.enter_async_context(writer.running())
+        await stack.enter_async_context(heartbeats.running())
         try:
             server = await stack.enter_async_context(gateway.listen(listening.host, listening.node_port, context))
         except OSError as error:
             listener.close()
             raise CoordinatorError("coordinator.port_in_use", host=listening.host, port=listening.node_port) from error
         await stack.enter_async_context(federation(lines).running())  # ends before the lines do
+        await stack.enter_async_context(rollouts.running())
         node_port = server.sockets[0].getsockname()[1]
         url = (listening.public_url or f"https://{_bracketed(shown)}:{port}").rstrip("/")
         node_url = f"wss://{_bracketed(_host(url))}:{node_port}"
+        gate = access.gate(clock, listening.public_url)
+        meters = Meters()
+        well = health.Health(home, intake.database, releases.repository, lambda: gateway.links, meters, clock)
         services = Services(
             name=name,
             node_url=node_url,
@@ -155,11 +215,13 @@ async def serve(
             parcels=parcels,
             store_reports=writer.store,
             clock=clock,
-            check_token=lambda credential, address: intake.tokens.check(credential, address, clock()),
-            more=intake.rows(clock),
+            gate=gate,
+            more=[*intake.rows(clock), *health.operations(well)],
+            pages=[*access.pages(gate, clock), *dashboard(knowledge, url)],
         )
         ignore_broken(loop)
-        app = forgiving(make_app(services))
+        starlette = make_app(services)
+        app = forgiving(Observed(starlette, starlette.routes, meters))
         config = _http_config(listener, certificate, key)
         # Starlette types its application more loosely than the server does.
         http = asyncio.create_task(serve_http(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]

@@ -18,9 +18,10 @@ from coordinator.uploads import declaration
 from coordinator.uploads.declaration import LEAST_PART_BYTES, MOST_BYTES, MOST_PART_BYTES
 from coordinator.uploads.store import Uploads
 from coordinator.web.bodies import blocks, content_digest, need_type, read_json
-from coordinator.web.operations import BYTES, JSON, Answer, Body, Operation, Schema, language
+from coordinator.web.operations import BYTES, JSON, Answer, Body, Operation, Schema
+from coordinator.web.rows import language, require
 from protocols import access
-from protocols.access import Grant
+from protocols.access import Principal
 from protocols.imaging import MIN_EDGE_PX
 from protocols.manifest import SLUG
 
@@ -80,7 +81,7 @@ _STATE = _object(
 )
 _LINE: dict[str, Schema] = {
     "job": {"type": "string"},
-    "kind": {"enum": ["import", "model_import", "train"]},
+    "kind": {"enum": ["import", "model_import", "train", "propose"]},
     "subject": {"type": "string"},
     "owner": {"type": "string"},
     "state": {"enum": ["queued", "running", *queue.ENDED]},
@@ -99,6 +100,7 @@ _JOB = _object(
 _QUEUED = _object({"upload": {"type": "string"}, "job": {"type": "string"}})
 _UPLOADERS = frozenset({access.DATASET_UPLOAD, access.MODEL_UPLOAD})
 _WORKERS = frozenset({access.DATASET_UPLOAD, access.MODEL_UPLOAD, access.TRAIN, access.JOB_ANY})
+_READERS = _WORKERS | {access.VIEW}
 
 
 def operations(
@@ -106,55 +108,55 @@ def operations(
 ) -> list[Operation]:
     """The rows of uploads and jobs."""
 
-    async def create(request: Request, grant: Grant) -> Response:
+    async def create(request: Request, who: Principal) -> Response:
         need_type(request, JSON)
-        with uploads.streaming(grant.owner):
+        with uploads.streaming(who.name):
             declared = declaration.read(await read_json(request, MAX_DECLARATION_BYTES, "upload.malformed"))
-        _need(grant, access.DATASET_UPLOAD if declared.kind == "dataset" else access.MODEL_UPLOAD)
+        require(frozenset({access.DATASET_UPLOAD if declared.kind == "dataset" else access.MODEL_UPLOAD}), who)
         if declared.options.get("train"):
-            _need(grant, access.TRAIN)
-        state, new = await uploads.create(declared, grant, clock())
+            require(frozenset({access.TRAIN}), who)
+        state, new = await uploads.create(declared, who, clock())
         return JSONResponse(state, 201 if new else 200, {"Location": f"/v1/uploads/{state['upload']}"})
 
-    async def state(request: Request, grant: Grant) -> Response:
-        return JSONResponse(await uploads.state(_upload(request), grant))
+    async def state(request: Request, who: Principal) -> Response:
+        return JSONResponse(await uploads.state(_upload(request), who))
 
-    async def part(request: Request, grant: Grant) -> Response:
+    async def part(request: Request, who: Principal) -> Response:
         need_type(request, BYTES)
         upload, number = _upload(request), request.path_params["number"]
         if not _NUMBER.fullmatch(number):
             raise CoordinatorError("api.not_found")
         sha256, body = content_digest(request), blocks(request, MOST_PART_BYTES)
-        return JSONResponse(await uploads.receive(upload, int(number), sha256, body, grant, clock()))
+        return JSONResponse(await uploads.receive(upload, int(number), sha256, body, who, clock()))
 
-    async def complete(request: Request, grant: Grant) -> Response:
-        return JSONResponse(await uploads.complete(_upload(request), grant, clock()), 202)
+    async def complete(request: Request, who: Principal) -> Response:
+        return JSONResponse(await uploads.complete(_upload(request), who, clock()), 202)
 
-    async def abort(request: Request, grant: Grant) -> Response:
-        await uploads.abort(_upload(request), grant)
+    async def abort(request: Request, who: Principal) -> Response:
+        await uploads.abort(_upload(request), who)
         return Response(status_code=204)
 
-    async def job_list(_: Request, grant: Grant) -> Response:
-        return JSONResponse({"jobs": await jobs.list(_whose(grant))})
+    async def job_list(_: Request, who: Principal) -> Response:
+        return JSONResponse({"jobs": await jobs.list(_shown(who))})
 
-    async def job_show(request: Request, grant: Grant) -> Response:
-        document = await jobs.show(_job(request), _whose(grant))
+    async def job_show(request: Request, who: Principal) -> Response:
+        document = await jobs.show(_job(request), _shown(who))
         return JSONResponse(told(document, request))
 
-    async def job_cancel(request: Request, grant: Grant) -> Response:
-        document = await jobs.cancel(_job(request), _whose(grant), clock())
+    async def job_cancel(request: Request, who: Principal) -> Response:
+        document = await jobs.cancel(_job(request), _whose(who), clock())
         return JSONResponse(told(document, request), 202)
 
-    async def train(request: Request, grant: Grant) -> Response:
+    async def train(request: Request, who: Principal) -> Response:
         need_type(request, JSON)
         match await read_json(request, malformed="upload.malformed"):
             case {"dataset": str(name), "effort": effort, **rest} if SLUG.fullmatch(name) and not rest:
                 options = {"effort": declaration.effort(effort)}
             case _:
                 raise CoordinatorError("upload.malformed", field="dataset, effort")
-        wanted = queue.Request("train", name, grant.owner, grant.scopes, options)
+        wanted = queue.Request("train", name, who.name, who.rights, options)
         async with database.begin() as connection:
-            if not await owners.check(connection, name, grant.owner, grant.scopes):
+            if not await owners.check(connection, name, who.name, who.rights):
                 raise CoordinatorError("dataset.unknown", name=name)
             job = await queue.enqueue(connection, wanted, clock(), owner_jobs)
         return JSONResponse(told(await jobs.show(job), request), 202)
@@ -169,41 +171,41 @@ def operations(
             "POST", "/v1/uploads", create,
             "Declare an upload; the same declaration once more finds the upload that is open",
             [Answer(201, "A new upload", schema=_STATE), Answer(200, "The one that is open", schema=_STATE)],
-            scopes=_UPLOADERS, body=Body(JSON, _DECLARATION, MAX_DECLARATION_BYTES),
+            rights=_UPLOADERS, body=Body(JSON, _DECLARATION, MAX_DECLARATION_BYTES),
         ),
         Operation(
             "GET", "/v1/uploads/{upload}", state, "Which parts are missing",
-            [Answer(200, "State", schema=_STATE)], scopes=_UPLOADERS, parameters=one,
+            [Answer(200, "State", schema=_STATE)], rights=_UPLOADERS, parameters=one,
         ),
         Operation(
             "PUT", "/v1/uploads/{upload}/parts/{number}", part, "Send one part; once more is the same",
-            [Answer(200, "The part is there")], scopes=_UPLOADERS, parameters={**one, "number": number},
+            [Answer(200, "The part is there")], rights=_UPLOADERS, parameters={**one, "number": number},
             headers={"Content-Digest": digest}, body=Body(BYTES, octets, MOST_PART_BYTES),
         ),
         Operation(
             "POST", "/v1/uploads/{upload}/complete", complete, "All parts are there: queue the import",
-            [Answer(202, "Queued", schema=_QUEUED)], scopes=_UPLOADERS, parameters=one,
+            [Answer(202, "Queued", schema=_QUEUED)], rights=_UPLOADERS, parameters=one,
         ),
         Operation(
             "DELETE", "/v1/uploads/{upload}", abort, "Give an upload up",
-            [Answer(204, "Deleted", media_type=None)], scopes=_UPLOADERS, parameters=one,
+            [Answer(204, "Deleted", media_type=None)], rights=_UPLOADERS, parameters=one,
         ),
         Operation(
-            "GET", "/v1/jobs", job_list, "One's own jobs, newest first; all of them with job:any",
+            "GET", "/v1/jobs", job_list, "One's own jobs, newest first; all of them with view or job:any",
             [Answer(200, "Jobs", schema=_object({"jobs": {"type": "array", "items": _object(_LINE)}}))],
-            scopes=_WORKERS,
+            rights=_READERS,
         ),
         Operation(
             "GET", "/v1/jobs/{job}", job_show, "A job's progress, then its result or error",
-            [Answer(200, "Job", schema=_JOB)], scopes=_WORKERS, parameters=job,
+            [Answer(200, "Job", schema=_JOB)], rights=_READERS, parameters=job,
         ),
         Operation(
             "POST", "/v1/jobs/{job}/cancel", job_cancel, "Cancel a job",
-            [Answer(202, "It will not go on", schema=_JOB)], scopes=_WORKERS, parameters=job,
+            [Answer(202, "It will not go on", schema=_JOB)], rights=_WORKERS, parameters=job,
         ),
         Operation(
             "POST", "/v1/trainings", train, "Queue a training of a data set that one may write to",
-            [Answer(202, "Queued", schema=_JOB)], scopes=frozenset({access.TRAIN}), body=Body(JSON, wanted, 65536),
+            [Answer(202, "Queued", schema=_JOB)], rights=frozenset({access.TRAIN}), body=Body(JSON, wanted, 65536),
         ),
     ]  # fmt: skip
 
@@ -217,13 +219,12 @@ def told(job: dict[str, object], request: Request) -> dict[str, object]:
     return {**job, "error": {**error, "message": error["message"][chosen], "remedy": error["remedy"][chosen]}}
 
 
-def _need(grant: Grant, scope: str) -> None:
-    if not grant.may(scope):
-        raise CoordinatorError("token.scope", scopes=scope)
+def _whose(who: Principal) -> str | None:
+    return None if who.may(access.JOB_ANY) else who.name
 
 
-def _whose(grant: Grant) -> str | None:
-    return None if grant.may(access.JOB_ANY) else grant.owner
+def _shown(who: Principal) -> str | None:
+    return None if who.may(access.VIEW) else _whose(who)
 
 
 def _upload(request: Request) -> str:

@@ -11,8 +11,15 @@ from edge_node.activation.installer import Installer
 from edge_node.cache.artifacts import ArtifactCache
 from edge_node.cache.choice import choose
 from edge_node.cache.evictor import Evictor
-from edge_node.cache.store import CacheStore
-from edge_node.errors import EdgeError, LimitError, NodeRevokedError, ReleaseRefusedError, UnreachableError
+from edge_node.cache.store import CacheStore, Decision, InstalledRelease
+from edge_node.errors import (
+    DeclinedError,
+    EdgeError,
+    LimitError,
+    NodeRevokedError,
+    ReleaseRefusedError,
+    UnreachableError,
+)
 from edge_node.knowledge.replica import ReplicaUpdater
 from edge_node.transfer.source import Progress
 from edge_node.trust.catalogue import CatalogueRelease
@@ -21,6 +28,7 @@ from protocols.clock import Clock
 from protocols.errors import MedMeshError
 from protocols.manifest import parse_release_name
 
+_SELF_TEST = ("release.self_test_failed", "worker.self_test_crashed")
 _NEWS_MAY_MEND = ("edge.disease_unknown", "edge.release_not_at_hand", "release.not_offered")
 
 
@@ -189,13 +197,21 @@ class Puller:
         wanted = [
             artifact
             for known, release in active
-            if known.active and release is not None and await self._installer.quarantined(release) is None
+            if known.active and release is not None and await self._may_come(release)
             for artifact in release.files
         ]
         return self._cache.bytes_needed(wanted) + await self._replica.bytes_needed(snapshot.catalogue.knowledge)
 
+    async def _may_come(self, release: CatalogueRelease) -> bool:
+        return await self._installer.quarantined(release) is None and await self._installer.declined(release) is None
+
     async def update_installed(
-        self, snapshot: Snapshot, *, fetch: bool = True, evicted: Callable[[str], None] = lambda _: None
+        self,
+        snapshot: Snapshot,
+        *,
+        fetch: bool = True,
+        evicted: Callable[[str], None] = lambda _: None,
+        declined: Callable[[Decision], None] = lambda _: None,
     ) -> list[CatalogueRelease]:
         """Bring every model in use to the release that the coordinator gives to this node; returns what was switched to.
 
@@ -203,6 +219,7 @@ class Puller:
             snapshot: the list.
             fetch: whether anything may be fetched; else only what is here already is switched to, as after a rollback.
             evicted: told the name of each release that went to keep the cache within its quota.
+            declined: told what this site declined just now; the release in use stays, and that is no failure.
 
         Raises:
             MedMeshError: the first failure, after the other models have had their turn.
@@ -221,6 +238,8 @@ class Puller:
                         raise model.failure or EdgeError("edge.release_not_at_hand")
                     if await self._update(model.release, fetch):
                         done.append(model.release)
+                except DeclinedError as error:
+                    declined(error.decision)
                 except MedMeshError as error:
                     failure = failure or error
             for gone in await self._evictor.trim([(r.disease, r.model) for r in done]):
@@ -231,19 +250,85 @@ class Puller:
         return done
 
     async def _update(self, release: CatalogueRelease, fetch: bool) -> bool:
-        if await self._installer.is_active(release) or await self._installer.quarantined(release):
+        if await self._installer.is_active(release) or not await self._may_come(release):
             return False
         if not fetch and self._cache.bytes_needed(release.files):
             return False
         await self._install(release)
         return True
 
-    async def _install(self, release: CatalogueRelease, progress: Progress = lambda _: None) -> None:
+    async def accept(self, snapshot: Snapshot | None, name: str, progress: Progress) -> CatalogueRelease:
+        """Bring a release into use because a person in charge says so, whatever this site's images say.
+
+        Args:
+            snapshot: the list as last verified, if there is one.
+            name: ``model@version``: offered to this node, or declined here.
+            progress: called with the number of bytes that just arrived.
+
+        Raises:
+            EdgeError: ``acceptance.unknown_release``, ``release.revoked``, ``node.revoked``, or as ``pull``.
+        """
+        if snapshot is not None:
+            _require_member(snapshot)
+        release = await self._named(snapshot, name)
+        await self._require_choosable(release)
+        async with self._lock():
+            if not await self._installer.is_active(release):
+                await self._install(release, progress, by_hand=True)
+        return release
+
+    async def decline(self, snapshot: Snapshot | None, name: str, words: str) -> CatalogueRelease:
+        """Keep a release out because a person in charge says so; where it is in use, the one before takes its place.
+
+        Args:
+            snapshot: the list as last verified, if there is one.
+            name: ``model@version``: offered to this node, or here.
+            words: the reason; it stays on this machine.
+
+        Raises:
+            EdgeError: ``acceptance.unknown_release`` or ``acceptance.nothing_before``.
+        """
+        release = await self._named(snapshot, name)
+        async with self._lock():
+            await self._installer.refuse(release, words)
+        return release
+
+    async def _named(self, snapshot: Snapshot | None, name: str) -> CatalogueRelease:
+        """A release of the list, on this machine, or among those that were declined and kept."""
+        listed = [] if snapshot is None else snapshot.catalogue.releases
+        here: list[InstalledRelease | Decision] = [r for r in await self._store.installed() if r.active]
+        here += [d for d in await self._store.decisions() if d.files]
+        found = [
+            *listed,
+            *(CatalogueRelease(r.disease, r.model, r.version, "-", r.files[0], r.files[1:]) for r in here),
+        ]
+        release = next((r for r in found if r.name == name), None)
+        if release is None:
+            raise EdgeError("acceptance.unknown_release", release=name)
+        return release
+
+    async def _require_choosable(self, release: CatalogueRelease) -> None:
+        """What the publisher revoked, or put a floor above, no person at a site can take."""
+        record = await self._store.trust(self._installer.coordinator)
+        if record is not None and release.name in record.revoked:
+            raise EdgeError("release.revoked", release=release.name, reason=record.revoked[release.name])
+        floors = await self._store.floors(self._installer.coordinator)
+        if release.version < floors.get((release.disease, release.model), 0):
+            raise EdgeError("release.not_offered", release=release.name, choice="-")
+
+    async def _install(
+        self, release: CatalogueRelease, progress: Progress = lambda _: None, *, by_hand: bool = False
+    ) -> None:
         await self._evictor.require_room(release.disease, release.model, release.version, release.files, self._clock())
         try:
-            await self._installer.install(release, progress)
+            await self._installer.install(release, progress, by_hand=by_hand)
+        except DeclinedError:  # the decision itself is kept and told
+            raise
         except ReleaseRefusedError as error:
             await self._store.add_event(error.code, release.name, error.message(), self._clock())
+            if error.code != "worker.release_quarantined":  # that failure was counted when it happened
+                key = (release.disease, release.model, release.version)
+                await self._store.count_failure(key, self._clock(), self_test=error.code in _SELF_TEST)
             raise
 
     async def update_knowledge(self, snapshot: Snapshot) -> bool:

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import Any, Protocol
 
 from edge_node.agent.backoff import delay_s
+from edge_node.cache.acceptance import Decision
 from edge_node.errors import LimitError, NodeRevokedError, ReleaseRefusedError, TrustError
 from edge_node.outbox.courier import Link
 from edge_node.outbox.errors import CoordinatorOlderError
@@ -59,7 +60,12 @@ class Updates(Protocol):
         ...
 
     async def update_installed(
-        self, snapshot: Snapshot, *, fetch: bool, evicted: Callable[[str], None]
+        self,
+        snapshot: Snapshot,
+        *,
+        fetch: bool,
+        evicted: Callable[[str], None],
+        declined: Callable[[Decision], None],
     ) -> list[CatalogueRelease]:
         """Bring the models in use up to date; without ``fetch`` only to what is here already.
 
@@ -91,6 +97,14 @@ class Outbox(Protocol):
         ...
 
 
+class Heartbeats(Protocol):
+    """What tells the coordinator how the node stands."""
+
+    async def carry(self, link: Link, sent: Callable[[int], None], sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Tell what is due, now and later, until cancelled; ``sent`` is told each serial. It ends where nobody listens."""
+        ...
+
+
 class Agent:
     """Two tasks: one listens, reconnects and sends, one works off what was heard. Neither ever ends by itself."""
 
@@ -99,6 +113,7 @@ class Agent:
         gateway: Gateway,
         updates: Callable[[], AbstractAsyncContextManager[Updates]],
         outbox: Outbox,
+        heartbeats: Heartbeats,
         upkeep: Callable[[], Awaitable[None]],
         permission: Callable[[int], Awaitable[Granted | Postponed]],
         emit: Emit,
@@ -115,6 +130,7 @@ class Agent:
             gateway: the line.
             updates: opened for each piece of news and closed after it, so that no idle connection is kept.
             outbox: what waits to be sent.
+            heartbeats: tell how the node stands.
             upkeep: called after a failure to connect.
             permission: says whether so many bytes may be fetched now.
             emit: told what happens.
@@ -127,6 +143,7 @@ class Agent:
         self._gateway = gateway
         self._updates = updates
         self._outbox = outbox
+        self._heartbeats = heartbeats
         self._upkeep = upkeep
         self._permission = permission
         self._emit = emit
@@ -168,14 +185,19 @@ class Agent:
     @asynccontextmanager
     async def _carrying(self, session: Session) -> AsyncIterator[None]:
         """Send over ``session`` while the block lasts."""
-        task = asyncio.create_task(self._carry(session))
+        tasks = [
+            asyncio.create_task(self._carry(session)),
+            asyncio.create_task(self._heartbeats.carry(session, self._beat, self._sleep)),
+        ]
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.result()  # it ends by itself only where the coordinator takes no results
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            for task in tasks:
+                if not task.cancelled():
+                    task.result()  # each ends by itself only where the coordinator does not take what it sends
 
     async def _carry(self, session: Session) -> None:
         failures = 0
@@ -193,6 +215,9 @@ class Agent:
 
     def _sent(self, records: int, waiting: int) -> None:
         self._emit("sent", {"records": records, "waiting": waiting})
+
+    def _beat(self, serial: int) -> None:
+        self._emit("heartbeat", {"serial": serial})
 
     def _hear(self, serial: int) -> None:
         """Take note of a serial. The first one is always looked into: models may have stayed behind an old list."""
@@ -258,7 +283,11 @@ class Agent:
         def evicted(release: str) -> None:
             self._emit("evicted", {"release": release})
 
-        for release in await updates.update_installed(snapshot, fetch=fetch, evicted=evicted):
+        def declined(decision: Decision) -> None:
+            self._emit("declined", decision.document())
+
+        done = await updates.update_installed(snapshot, fetch=fetch, evicted=evicted, declined=declined)
+        for release in done:
             self._emit("updated", {"disease": release.disease, "release": release.name})
         if fetch and await updates.update_knowledge(snapshot):
             knowledge = snapshot.catalogue.knowledge

@@ -57,7 +57,7 @@ class Federation(Fetching):
         """What this site brings, for those who have consented."""
         from edge_node.federation.site import LocalSite
 
-        return LocalSite(self.paths.federation, self._trunk, self._may_take_part)
+        return LocalSite(self.paths.federation, self._trunk, self._may_take_part, self.copies)
 
     async def _may_take_part(self, disease: str) -> None:
         from edge_node.federation import permission

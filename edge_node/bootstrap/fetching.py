@@ -13,6 +13,7 @@ from edge_node.bootstrap.peers import Peers
 from edge_node.identity.identity import NodeIdentity
 
 if TYPE_CHECKING:
+    from edge_node.acceptance.judge import Judge
     from edge_node.activation.pull import Budget
     from edge_node.transfer.allowance import Allowance
     from edge_node.transfer.endpoint import CoordinatorEndpoint
@@ -79,7 +80,18 @@ class Fetching(Peers):
             finally:
                 await peers.stop()
 
-    def _trust_folder(self, identity: NodeIdentity) -> Path:
+    def _judge(self) -> Judge:
+        """What this site's labelled images say; without any, nothing heavy is loaded."""
+        from edge_node.acceptance.answers import Bounds
+        from edge_node.acceptance.judge import NoJudge, SiteJudge
+
+        if not self.paths.federation.exists():
+            return NoJudge()
+        bounds = Bounds(self.config.worker_memory_mb, image_s=self.config.worker_timeout_s)
+        return SiteJudge(self.paths.federation, self.copies, bounds)
+
+    def trust_folder(self, identity: NodeIdentity) -> Path:
+        """Where verified metadata of the coordinator is kept."""
         return self.paths.trust / identity.ca_sha256[:16]
 
     def _fetching(
@@ -93,6 +105,7 @@ class Fetching(Peers):
         may_share: bool = False,
     ) -> Online:
         """Feed and puller over whoever gives the list and the artifacts; without a budget they cost nothing."""
+        from edge_node.acceptance.gate import Acceptance
         from edge_node.activation.installer import Installer
         from edge_node.activation.pull import NoBudget, Puller
         from edge_node.cache.lock import exclusive
@@ -101,11 +114,12 @@ class Fetching(Peers):
 
         identity = self.identity()
         store, artifacts, anchor = local.store, local.artifacts, identity.anchor
-        installer = Installer(store, artifacts, fetcher, local.models, VERSION, anchor.coordinator, utc_now)
+        acceptance = Acceptance(store, artifacts, self._judge(), anchor.coordinator, utc_now)
+        installer = Installer(store, artifacts, fetcher, local.models, VERSION, anchor.coordinator, utc_now, acceptance)
         replica = ReplicaUpdater(self.paths.knowledge, store, artifacts, fetcher)
         feed = CatalogueFeed(
             origins,
-            self._trust_folder(identity),
+            self.trust_folder(identity),
             identity.root(),
             anchor,
             store,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge_node.bootstrap.federation import Federation
 from edge_node.bootstrap.parts import utc_now
 from edge_node.errors import EdgeError, UnreachableError
+from edge_node.files import database_stamps
 from edge_node.identity.identity import NodeIdentity
 
 if TYPE_CHECKING:
     from edge_node.agent.gateway import WebsocketGateway
-    from edge_node.outbox.history import History
-    from edge_node.outbox.outbox import Delivery, Outbox
+    from edge_node.health.pulse import Pulse
+    from edge_node.outbox.outbox import Delivery
+    from protocols.heartbeat import Heartbeat
     from protocols.invite import Invite
 
 
@@ -95,33 +97,81 @@ class Line(Federation):
         federation = None if told is None else self._taking_part(told)
         return WebsocketGateway(line, self.config.connect_timeout_s, self._where, self._hear, federation)
 
-    def outbox(self) -> Outbox:
-        """The history of results and what of it waits to be sent."""
-        from edge_node.cache.lock import exclusive
-        from edge_node.outbox.keys import KeyFile, SystemKeystore
-        from edge_node.outbox.outbox import Outbox
-        from edge_node.outbox.unlock import KEY_FILE, KEYSTORE
-
-        return Outbox(
-            self.paths.outbox,
-            {KEYSTORE: SystemKeystore(), KEY_FILE: KeyFile(self.paths.outbox_key)},
-            lambda: exclusive(self.paths.outbox_lock),
-            self._coordinator,
-            new_key_in=(KEYSTORE, KEY_FILE) if self.config.history_key == "auto" else (KEY_FILE,),
-            most_waiting=self.config.outbox_most,
-            most_picture_bytes=self.config.pictures_mb * 1_000_000,
-            keep_days=self.config.history_days,
-            clock=utc_now,
-            count=lambda size_bytes: self.traffic.count("outbox", size_bytes),
-        )
-
-    def history(self, *, create: bool = False) -> AbstractAsyncContextManager[History]:
-        """The history of results, opened with its key; with ``create``, as for saving, made where there is none.
+    async def heartbeat(self) -> Heartbeat:
+        """How this node stands, under a serial of its own.
 
         Raises:
-            EdgeError: ``outbox.empty``: nothing was ever saved; ``outbox.*`` or ``storage.*``: it cannot be opened.
+            EdgeError: the index or the history cannot be opened.
         """
-        return self.outbox().history(create=create)
+        from edge_node.health.pulse import next_serial
+
+        now = utc_now()
+        async with self.index() as store:
+            return replace(await self._stands(), serial=await next_serial(store, now), sent=now)
+
+    async def _stands(self) -> Heartbeat:
+        import shutil
+
+        from edge_node import VERSION
+        from edge_node.cache.artifacts import ArtifactCache
+        from edge_node.health.collect import Facts, heartbeat
+
+        outbox = await self.outbox().counts()
+        async with self.index() as store:
+            facts = Facts(
+                program=VERSION,
+                standing=await self.standing(store),
+                outbox=outbox,
+                health=await store.health(),
+                declined=await store.declines(),
+                quarantined=await store.quarantined(),
+                events=await store.events(),
+                storage_used_bytes=ArtifactCache(self.paths.cache, store).total_bytes(),
+                storage_free_bytes=shutil.disk_usage(self.paths.cache).free,
+            )
+        return heartbeat(facts, 1, utc_now())
+
+    def _signed(self, heartbeat: Heartbeat) -> bytes:
+        """The frame of a heartbeat; a renewed key counts from the next one on."""
+        from edge_node.bundle.signing import NodeSigner
+        from protocols.heartbeat import Letter
+
+        identity = self.identity()
+        return NodeSigner(identity.credentials).signed_heartbeat(Letter(identity.node, heartbeat))
+
+    def pulse(self) -> Pulse:
+        """Heartbeats over the line."""
+        from datetime import timedelta
+
+        from edge_node.health.pulse import Pulse
+        from edge_node.health.schedule import Schedule
+
+        return Pulse(
+            self._stands,
+            lambda: database_stamps(self.paths.cache / "index.sqlite", self.paths.outbox),
+            self._signed,
+            self.index,
+            Schedule(timedelta(seconds=self.config.heartbeat_gap_s)),
+            utc_now,
+            lambda size_bytes: self.traffic.count("heartbeat", size_bytes),
+            lambda: None if self.hub is None else self.hub.luggage,
+        )
+
+    async def to_carry(self) -> bytes | None:
+        """A heartbeat for others to bring; None: this node has had a line of its own lately.
+
+        Raises:
+            EdgeError: the index or the history cannot be opened.
+        """
+        from edge_node.bundle.signing import sealed_heartbeat
+        from edge_node.health.pulse import last_accepted
+        from edge_node.health.schedule import EVERY
+
+        async with self.index() as store:
+            accepted = await last_accepted(store)
+        if accepted is not None and utc_now() - accepted < 2 * EVERY:
+            return None
+        return sealed_heartbeat(self._signed(await self.heartbeat()), self.identity().ca_pem)
 
     async def deliver(self) -> Delivery:
         """Send what is queued, also what was turned down before; where nothing is, nobody is asked anything.

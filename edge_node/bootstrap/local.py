@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from edge_node.bootstrap.home import Home
 from edge_node.bootstrap.parts import LocalCache, utc_now
-from edge_node.errors import NotEnrolledError
+from edge_node.errors import EdgeError, NotEnrolledError
 
 if TYPE_CHECKING:
     from edge_node.cache.artifacts import ArtifactCache
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from edge_node.cache.quarantine import Quarantine
     from edge_node.cache.store import CacheStore
     from edge_node.capture.guarded import GuardedSuggestions
+    from edge_node.federation.sources import Copies
     from edge_node.knowledge.replica import ReplicaKnowledge
+    from edge_node.outbox.history import History
+    from edge_node.outbox.outbox import Outbox
     from edge_node.trust.standing import Standing
     from edge_node.worker.models import Models
 
@@ -95,3 +98,44 @@ class Local(Home):
 
         suggestions = CropSuggestions(ModelNovelty(local.models), local.artifacts.path)
         return GuardedSuggestions(suggestions, self.quarantine(local))
+
+    def outbox(self) -> Outbox:
+        """The history of results and what of it waits to be sent."""
+        from edge_node.cache.lock import exclusive
+        from edge_node.health.tally import ReleaseTally
+        from edge_node.outbox.keys import KeyFile, SystemKeystore
+        from edge_node.outbox.outbox import Outbox
+        from edge_node.outbox.unlock import KEY_FILE, KEYSTORE
+
+        return Outbox(
+            self.paths.outbox,
+            {KEYSTORE: SystemKeystore(), KEY_FILE: KeyFile(self.paths.outbox_key)},
+            lambda: exclusive(self.paths.outbox_lock),
+            self._coordinator,
+            new_key_in=(KEYSTORE, KEY_FILE) if self.config.history_key == "auto" else (KEY_FILE,),
+            most_waiting=self.config.outbox_most,
+            most_picture_bytes=self.config.pictures_mb * 1_000_000,
+            keep_days=self.config.history_days,
+            clock=utc_now,
+            count=lambda size_bytes: self.traffic.count("outbox", size_bytes),
+            tally=ReleaseTally(self.index),
+        )
+
+    def history(self, *, create: bool = False) -> AbstractAsyncContextManager[History]:
+        """The history of results, opened with its key; with ``create``, as for saving, made where there is none.
+
+        Raises:
+            EdgeError: ``outbox.empty``: nothing was ever saved; ``outbox.*`` or ``storage.*``: it cannot be opened.
+        """
+        return self.outbox().history(create=create)
+
+    @asynccontextmanager
+    async def copies(self) -> AsyncIterator[Copies]:
+        """The history's sealed copies of pictures; none where it is not there or cannot be opened now."""
+        from edge_node.federation.sources import NoCopies
+
+        async with AsyncExitStack() as stack:
+            found: Copies = NoCopies()
+            with suppress(EdgeError):
+                found = (await stack.enter_async_context(self.history())).pictures
+            yield found

@@ -48,7 +48,7 @@ class Sticks(Line):
                 online.local.store,
                 online.local.artifacts,
                 online.fetcher,
-                self._trust_folder(identity),
+                self.trust_folder(identity),
                 lambda: exclusive(self.paths.trust_lock),
                 utc_now,
             )
@@ -57,7 +57,7 @@ class Sticks(Line):
         """Versions of the root and of the timestamp that this node verified last; 0: none."""
         from edge_node.bundle.gather import kept_versions
 
-        return kept_versions(self._trust_folder(self.identity()))
+        return kept_versions(self.trust_folder(self.identity()))
 
     def post(self) -> Post:
         """Parcels and receipts that travel by hand."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from edge_node.activation.pull import Puller
 from edge_node.bundle.reader import Bundle
 from edge_node.cache.artifacts import ArtifactCache
-from edge_node.cache.store import CacheStore
-from edge_node.errors import NodeRevokedError, SourceError
+from edge_node.cache.store import CacheStore, Decision
+from edge_node.errors import DeclinedError, NodeRevokedError, SourceError
 from edge_node.trust.catalogue import Catalogue, CatalogueRelease
 from edge_node.trust.feed import CatalogueFeed, Snapshot
 from protocols.errors import MedMeshError
@@ -27,6 +27,7 @@ class Imported:
         installed: releases of diseases for which there was no model here.
         knowledge_updated: the replica of the knowledge base is a newer one now.
         revoked: releases revoked since the list before, with the publisher's reasons.
+        declined: releases that this site declined; those in use stay.
         not_carried: newer releases of models in use that the bundle does not hold.
         failure: the first thing that was refused; the rest had its turn.
     """
@@ -36,6 +37,7 @@ class Imported:
     installed: list[tuple[str, str]] = field(default_factory=list)
     knowledge_updated: bool = False
     revoked: dict[str, str] = field(default_factory=dict)
+    declined: list[Decision] = field(default_factory=list)
     not_carried: list[str] = field(default_factory=list)
     failure: MedMeshError | None = None
 
@@ -141,6 +143,9 @@ class Importer:
         former = active.get((release.disease, release.model))
         try:
             pulled = await self._puller.pull(snapshot, release, progress)
+        except DeclinedError as error:
+            done.declined.append(error.decision)
+            return
         except MedMeshError as error:
             if former is None or error.code != "worker.release_quarantined":  # known here; it waits for a newer version
                 done.failure = done.failure or error

@@ -15,11 +15,11 @@ from edge_node.bundle.signing import NodeSigner, is_from_coordinator, is_from_no
 from edge_node.errors import EdgeError, SourceError
 from protocols import bundle
 from protocols.errors import MedMeshError, ProtocolError
+from protocols.heartbeat import Heartbeat
 from protocols.parcels import (
     MAX_PARCEL_BYTES,
     MAX_RECEIPT_BYTES,
     Contents,
-    Heartbeat,
     PaperReceipt,
     Parcel,
     parcel_digest,

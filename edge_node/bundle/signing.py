@@ -15,7 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from edge_node.errors import EdgeError
-from protocols.parcels import FORMAT, SEALED_FOR, Contents, Parcel, Signed, envelope, signed_bytes
+from protocols import heartbeat
+from protocols.heartbeat import Letter
+from protocols.parcels import FORMAT, SEALED_FOR, Contents, Parcel
+from protocols.signatures import Signed, envelope, signed_bytes
 
 _ALGORITHM = ec.ECDSA(hashes.SHA256())
 _SUITE = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
@@ -46,13 +49,27 @@ class NodeSigner:
         body = parcel.body()
         return envelope(self._key.sign(signed_bytes(FORMAT, body), _ALGORITHM), body)
 
+    def signed_heartbeat(self, letter: Letter) -> bytes:
+        """The frame in which the node's own heartbeat travels."""
+        body = letter.body()
+        return heartbeat.pack(envelope(self._key.sign(signed_bytes(heartbeat.FORMAT, body), _ALGORITHM), body))
+
 
 def sealed(contents: Contents, ca_pem: str) -> bytes:
     """What only the coordinator can open; another time it is sealed otherwise."""
+    return _closed(contents.data(), ca_pem, SEALED_FOR)
+
+
+def sealed_heartbeat(frame: bytes, ca_pem: str) -> bytes:
+    """A heartbeat's frame for the coordinator's eyes only, to go by other nodes' lines."""
+    return _closed(frame, ca_pem, heartbeat.SEALED_FOR)
+
+
+def _closed(data: bytes, ca_pem: str, purpose: bytes) -> bytes:
     key = x509.load_pem_x509_certificate(ca_pem.encode()).public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise EdgeError("edge.identity_damaged", path="-")
-    return _SUITE.encrypt(contents.data(), key, SEALED_FOR)
+    return _SUITE.encrypt(data, key, purpose)
 
 
 def is_from_coordinator(signed: Signed, ca_pem: str) -> bool:

@@ -56,6 +56,8 @@ class Evictor:
         """
         if not (quota_bytes := self._quota_bytes()):
             return []
+        if self._cache.total_bytes() > quota_bytes:  # what this site declined goes before what it uses
+            await self._cache.discard(await self._store.let_go_of_declined())
         return await self._carry_out(await self._plan(await self._store.installed(), quota_bytes, keep), quota_bytes)
 
     async def require_quota(self, quota_bytes: int) -> None:

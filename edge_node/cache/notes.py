@@ -39,3 +39,11 @@ class Notes(Tables):
         """Remember a word about the node."""
         async with self._file.transaction():
             await self._file.run("INSERT OR REPLACE INTO note VALUES (?, ?)", (key, value))
+
+    async def next_number(self, key: str, least: int) -> int:
+        """A number above all that were given under ``key``, and not below ``least``; no other program gets the same."""
+        async with self._file.transaction():
+            rows = await self._file.rows("SELECT value FROM note WHERE key = ?", (key,))
+            number = max(int(rows[0][0]) + 1 if rows else 1, least)
+            await self._file.run("INSERT OR REPLACE INTO note VALUES (?, ?)", (key, str(number)))
+        return number

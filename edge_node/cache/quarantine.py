@@ -41,6 +41,7 @@ class Quarantine:
             manifest.disease, manifest.model, manifest.version, failure.code, now, go_back=stand_in is not None
         )
         await self._store.add_event(failure.code, manifest.name, failure.message(), now)
+        await self._store.count_failure((manifest.disease, manifest.model, manifest.version), now)
         return stand_in
 
     async def remove(self, name: str) -> list[Quarantined]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from edge_node.cache.tables import Tables
+from edge_node.cache.health import Health
 from protocols.artifacts import Artifact
 
 
@@ -56,7 +56,7 @@ class Floor:
     version: int
 
 
-class Releases(Tables):
+class Releases(Health):
     """Installed releases and the quarantine."""
 
     async def installed(self) -> list[InstalledRelease]:
@@ -87,13 +87,14 @@ class Releases(Tables):
     ) -> None:
         """Make a version the active one of its model; the one before becomes the previous one, older ones go.
 
-        Versions below it leave the quarantine.
+        Versions below it leave the quarantine, and what this site decided about them is past.
         """
         key = (disease, model)
         async with self._file.transaction():
-            await self._file.run(
-                "DELETE FROM quarantine WHERE disease = ? AND model = ? AND version < ?", (*key, version)
-            )
+            for table in ("quarantine", "acceptance"):
+                await self._file.run(
+                    f"DELETE FROM {table} WHERE disease = ? AND model = ? AND version < ?", (*key, version)
+                )
             await self._file.run("DELETE FROM release WHERE disease = ? AND model = ? AND version = ?", (*key, version))
             if await self._file.rows("SELECT 1 FROM release WHERE disease = ? AND model = ? AND state = 'active'", key):
                 await self._file.run("DELETE FROM release WHERE disease = ? AND model = ? AND state = 'previous'", key)
@@ -109,6 +110,7 @@ class Releases(Tables):
                 "INSERT INTO need VALUES (?, ?, ?, ?, ?, ?)",
                 [(number, place, a.role, a.sha256, a.size_bytes, a.chunks) for place, a in enumerate(files)],
             )
+            await self.begin_health(*key, version, now)
             if floor is not None:
                 await self._file.run(
                     """INSERT INTO version_floor VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
@@ -176,7 +178,7 @@ class Releases(Tables):
     async def remove(self, disease: str, model: str) -> None:
         """Forget both versions of a model, and that it was pinned or used."""
         async with self._file.transaction():
-            for table in ("release", "pin", "used"):
+            for table in ("release", "pin", "used", "health", "acceptance"):
                 await self._file.run(f"DELETE FROM {table} WHERE disease = ? AND model = ?", (disease, model))
 
     async def remove_version(self, disease: str, model: str, version: int) -> None:

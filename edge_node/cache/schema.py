@@ -94,4 +94,39 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (disease, model, version)
         ) STRICT""",
     ),
+    (  # for heartbeats: counts since activation
+        """CREATE TABLE health (
+            disease TEXT NOT NULL,
+            model TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            since TEXT NOT NULL,
+            self_test TEXT NOT NULL CHECK (self_test IN ('passed', 'refused', 'none')),
+            failures INTEGER NOT NULL DEFAULT 0,
+            recognised INTEGER NOT NULL DEFAULT 0,
+            unsure INTEGER NOT NULL DEFAULT 0,
+            not_this_kind_of_image INTEGER NOT NULL DEFAULT 0,
+            poor_quality INTEGER NOT NULL DEFAULT 0,
+            confirmed INTEGER NOT NULL DEFAULT 0,
+            agreed INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (disease, model, version)
+        ) STRICT""",
+        """INSERT INTO health (disease, model, version, since, self_test)
+        SELECT disease, model, version, installed, 'passed' FROM release""",
+    ),
+    (
+        """CREATE TABLE acceptance (
+            disease TEXT NOT NULL,
+            model TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            declined INTEGER NOT NULL,
+            reason TEXT NOT NULL,
+            words TEXT NOT NULL,
+            against INTEGER NOT NULL,
+            figures TEXT,
+            data TEXT NOT NULL,
+            judged TEXT NOT NULL,
+            files TEXT NOT NULL,
+            PRIMARY KEY (disease, model, version)
+        ) STRICT""",
+    ),
 )

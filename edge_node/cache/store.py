@@ -6,17 +6,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from edge_node.cache.acceptance import Acceptances, Decision
 from edge_node.cache.bytes_used import BytesUsed
 from edge_node.cache.events import Event, Events
 from edge_node.cache.notes import Notes, Stamp
-from edge_node.cache.releases import Floor, InstalledRelease, Quarantined, Releases
+from edge_node.cache.releases import Floor, InstalledRelease, Quarantined
 from edge_node.cache.schema import APPLICATION_ID, MIGRATIONS
 from edge_node.cache.use import Use
 from edge_node.cache.verified import Verified
 from edge_node.errors import EdgeError
 from edge_node.sqlite import Schema, SqliteFile
 
-__all__ = ["CacheStore", "Event", "Floor", "InstalledRelease", "Quarantined", "Stamp"]
+__all__ = ["CacheStore", "Decision", "Event", "Floor", "InstalledRelease", "Quarantined", "Stamp"]
 
 _SCHEMA = Schema(
     APPLICATION_ID,
@@ -27,7 +28,7 @@ _SCHEMA = Schema(
 )
 
 
-class CacheStore(Releases, Verified, Use, BytesUsed, Events, Notes):
+class CacheStore(Acceptances, Verified, Use, BytesUsed, Events, Notes):
     """An open index. Each kind of thing in it has a class of its own."""
 
     @classmethod

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from edge_node.cli import (
+    acceptance,
+    audit,
     bundle,
     cache,
     confirm,
@@ -20,7 +22,9 @@ from edge_node.cli import (
 from edge_node.cli.root import app
 
 __all__ = [
+    "acceptance",
     "app",
+    "audit",
     "bundle",
     "cache",
     "confirm",

@@ -12,7 +12,7 @@ import typer
 
 from edge_node.bootstrap import Edge, utc_now
 from edge_node.cli.root import group
-from edge_node.cli.text import size_text
+from edge_node.cli.text import adding, size_text
 from edge_node.errors import EdgeError, TrustError
 from protocols.console import Console, command
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from edge_node.bundle.importer import Imported
     from edge_node.bundle.post import TakenIn
     from protocols.errors import MedMeshError
-    from protocols.parcels import Heartbeat
 
 commands = group("bundle", "Models and results on a stick · 用 U 盘传送模型与结果")
 _MOST_NAMED = 3
@@ -47,7 +46,7 @@ async def export_(
         raise EdgeError("bundle.exists", path=out)
     async with edge.lock(), edge.list_exporter() as exporter:
         with console.progress("Collecting", "正在收集", None) as advance:
-            part = await exporter.collect(disease or [], _adding(advance))
+            part = await exporter.collect(disease or [], adding(advance))
         mail, mail_failure = await _outgoing(edge, has_line=part.failure is None)
         header = {
             "format": bundle.FORMAT,
@@ -61,7 +60,7 @@ async def export_(
         artifacts, files = list(part.artifacts.values()), part.files | mail
         total = sum(map(len, files.values())) + sum(artifact.size_bytes for artifact, _ in artifacts)
         with console.progress(f"Writing {out.name}", f"正在写入 {out.name}", total) as advance:
-            size = await asyncio.to_thread(write_bundle, out, header, files, artifacts, _adding(advance))
+            size = await asyncio.to_thread(write_bundle, out, header, files, artifacts, adding(advance))
     parcels = sum(name.startswith(bundle.PARCELS) for name in mail)
     document = {
         "path": str(out),
@@ -81,22 +80,9 @@ async def _outgoing(edge: Edge, *, has_line: bool) -> tuple[dict[str, bytes], Me
     """The mail; a node with a line sends its own over that. Where the history cannot be opened, the models go without."""
     carried = await edge.post().carried()
     try:
-        return carried if has_line else carried | await edge.post().own(await _heartbeat(edge)), None
+        return carried if has_line else carried | await edge.post().own(await edge.heartbeat()), None
     except EdgeError as error:
         return carried, error
-
-
-async def _heartbeat(edge: Edge) -> Heartbeat:
-    from edge_node import VERSION
-    from protocols.parcels import Heartbeat
-
-    async with edge.local() as local:
-        active = tuple(r.name for r in await local.store.installed() if r.active)
-        events = tuple((e.code, e.count) for e in await local.store.events())
-        standing = await edge.standing(local.store)
-    counts = await edge.outbox().counts()
-    waiting = counts.queued, counts.refused
-    return Heartbeat(utc_now(), VERSION, active, standing.serial, standing.stale_days, *waiting, events)
 
 
 def _warn_of_export(console: Console, part: ListPart, mail_failure: MedMeshError | None) -> None:
@@ -194,18 +180,6 @@ def _copying(console: Console) -> Iterator[tuple[Callable[[int], None], Callable
         yield start, add
 
 
-def _adding(advance: Callable[[int], None]) -> Callable[[int], None]:
-    """Turn "so many more bytes" into "so many bytes by now"."""
-    done = 0
-
-    def add(size_bytes: int) -> None:
-        nonlocal done
-        done += size_bytes
-        advance(done)
-
-    return add
-
-
 def _advise(console: Console, error: EdgeError) -> None:
     """A stick is renewed in another way than a line."""
     if isinstance(error, TrustError):
@@ -226,6 +200,7 @@ def _document(done: Imported | None, taken: TakenIn, state: str, taken_bytes: in
         "installed": [] if done is None else named(done.installed),
         "knowledge_updated": done is not None and done.knowledge_updated,
         "revoked": [] if done is None else [{"release": r, "reason": why} for r, why in done.revoked.items()],
+        "declined": [] if done is None else [decision.document() for decision in done.declined],
         "not_carried": [] if done is None else done.not_carried,
         "parcels": {"taken": taken.parcels, "refused": taken.refused},
         "receipts": taken.receipts,
@@ -246,6 +221,12 @@ def _print_imported(console: Console, document: dict[str, Any]) -> None:
     for row in (*document["installed"], *document["switched"]):
         name, disease = row["release"], row["disease"]
         console.line(f"{name} is now in use for {disease}.", f"{disease} 现使用 {name}。")
+    for row in document["declined"]:
+        name = row["release"]
+        console.line(
+            f"{name} is declined at this site: medmesh-edge status says why.",
+            f"本机构已拒绝 {name}：原因见 medmesh-edge status。",
+        )
     for row in document["revoked"]:
         name, why = row["release"], row["reason"]
         console.line(f"{name} is revoked: {why}", f"{name} 已被撤回：{why}")

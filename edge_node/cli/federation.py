@@ -25,11 +25,16 @@ _federation = group("federation", "Taking part in federated runs · 参加联邦
 @command(_data, "add")
 async def add(
     console: Console,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="One folder for each class · 每个类别一个文件夹")],
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[FOLDER]", help="One folder for each class · 每个类别一个文件夹")
+    ] = None,
     disease: Annotated[str | None, typer.Option(help="Slug; else the folder's name · 疾病")] = None,
     groups: Annotated[Path | None, typer.Option(help="CSV with the columns file,group; else FOLDER/groups.csv")] = None,
     confirmed: Annotated[
-        bool, typer.Option("--confirmed", help="Pictures that were recognised and confirmed here · 已确认的病例")
+        bool,
+        typer.Option(
+            "--confirmed", help="Pictures confirmed here: sealed copies, else originals below FOLDER · 已确认的病例"
+        ),
     ] = False,
 ) -> None:
     """Note labelled images for site tests and federated runs: they stay where they are · 登记本地已标注图像."""
@@ -37,12 +42,14 @@ async def add(
     from edge_node.federation.store import SiteStore
     from protocols.manifest import SLUG, slugify
 
-    slug = disease or slugify(folder.absolute().name)
+    if folder is None and not (confirmed and disease):
+        raise typer.BadParameter("FOLDER may be left out with --confirmed --disease DISEASE only")
+    slug = disease or slugify(folder.absolute().name if folder else "")
     if not SLUG.fullmatch(slug):
         raise typer.BadParameter("--disease takes a slug such as malaria")
     edge = Edge(console.home)
     with console.progress("Reading images", "读取图像", None) as advance:
-        if confirmed:
+        if confirmed or folder is None:
             reading = await _confirmed(edge, folder, slug, advance)
         else:
             reading = await asyncio.to_thread(read_folder, folder, groups, advance)
@@ -55,6 +62,8 @@ async def add(
         "classes": totals,
         "groups": len({i.group for i in reading.images}),
         "groups_given": reading.grouped,
+        "from_copies": sum(i.result is not None for i in reading.images),
+        "from_files": sum(i.result is None for i in reading.images),
         "rejected": [{"file": file, "code": code} for file, code in reading.rejected],
         "label_conflicts": sorted(reading.conflicts),
     }
@@ -65,6 +74,12 @@ async def add(
             f"已为 {slug} 登记 {added} 张图像；图像保留在原处。",
         )
         console.table([console.t("class", "类别"), console.t("images", "图像")], [[k, v] for k, v in totals.items()])
+        if document["from_copies"]:
+            console.line(
+                f"{document['from_copies']} are read from the sealed copies beside their results, as the model saw them: "
+                f"their originals may be deleted.",
+                f"其中 {document['from_copies']} 张读取结果旁的加密副本（即模型所见图像），原图可以删除。",
+            )
         for row in document["rejected"]:
             console.line(f"! {row['file']}: {row['code']}", f"! {row['file']}：{row['code']}")
         for file in document["label_conflicts"]:
@@ -81,13 +96,14 @@ async def add(
     console.answer(document, human)
 
 
-async def _confirmed(edge: Edge, folder: Path, disease: str, progress: Callable[[int, int], None]) -> Reading:
+async def _confirmed(edge: Edge, folder: Path | None, disease: str, progress: Callable[[int, int], None]) -> Reading:
     from edge_node.federation.confirmed import read_confirmed, words
 
     async with edge.history() as history:
         results = [item async for item in history.every() if item is not None]
+        copies = await history.pictures.results()
     known, labels = words(results, disease)
-    return await asyncio.to_thread(read_confirmed, folder, known, labels, progress)
+    return await asyncio.to_thread(read_confirmed, folder, known, labels, copies, progress)
 
 
 @command(_data, "list")

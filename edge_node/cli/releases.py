@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +11,22 @@ import typer
 
 from edge_node.bootstrap import Edge, LocalCache
 from edge_node.cli.root import app
-from edge_node.cli.text import duration_text, reason_text, say_if_stale, size_text, time_text, warn
-from edge_node.errors import EdgeError, LimitError
+from edge_node.cli.text import (
+    adding,
+    decision_texts,
+    duration_text,
+    reason_text,
+    say_if_stale,
+    size_text,
+    time_text,
+    warn,
+)
+from edge_node.errors import DeclinedError, EdgeError, LimitError
 from edge_node.transfer.patience import patiently
 from protocols.console import Console, command
 
 if TYPE_CHECKING:
+    from edge_node.cache.store import Decision
     from edge_node.trust.catalogue import CatalogueRelease
     from edge_node.trust.feed import Snapshot
     from edge_node.trust.standing import Standing
@@ -54,10 +63,12 @@ async def _listed(
     from edge_node.transfer.limits import seconds_at
 
     active = {(r.disease, r.model): r for r in await local.store.installed() if r.active}
+    decisions = {(d.disease, d.name): d for d in await local.store.decisions()}
     rows = []
     for model in snapshot.catalogue.models:
         release, known = model.release, active.get((model.disease, model.model))
         needed = None if release is None else local.artifacts.bytes_needed(release.files)
+        decision = decisions.get((model.disease, model.choice or ""))
         rows.append(
             {
                 "disease": model.disease,
@@ -71,6 +82,7 @@ async def _listed(
                 "active_version": None if known is None else known.version,
                 "revoked": None if known is None else standing.revoked.get(known.name),
                 "paused": model.paused,
+                "declined": None if decision is None or not decision.declined else decision.document(),
                 "signer": None if release is None else release.signer,
                 "problem": None if model.failure is None else model.failure.document(language)["error"],
             }
@@ -109,6 +121,11 @@ def _print_models(console: Console, rows: list[dict[str, Any]], cap_kbps: float)
         if row["revoked"] is not None:
             name = f"{row['model']}@{row['active_version']}"
             console.line(f"{name} is revoked: {row['revoked']}", f"{name} 已被撤回：{row['revoked']}")
+        if row["declined"] is not None:
+            console.line(
+                f"{row['release']} is declined at this site: medmesh-edge status says why.",
+                f"本机构已拒绝 {row['release']}：原因见 medmesh-edge status。",
+            )
         if row["problem"] is not None:
             console.line(
                 f"{row['release']}: {row['problem']['message']}", f"{row['release']}：{row['problem']['message']}"
@@ -156,6 +173,8 @@ async def pull(
     over_budget: _OverBudget = False,
 ) -> None:
     """Fetch what is missing of a model, verify and test it, and bring it into use · 下载、校验并启用模型."""
+    from edge_node.activation.pull import Pulled
+
     start = time.perf_counter()
     edge = Edge(console.home)
     async with edge.online() as online:
@@ -169,7 +188,11 @@ async def pull(
         needed = online.local.artifacts.bytes_needed(release.files)
         await _say_cost(console, edge, needed, over_budget=over_budget)
         with console.progress(f"Fetching {release.name}", f"正在下载 {release.name}", total) as advance:
-            pulled = await online.puller.pull(snapshot, release, _adding(advance), over_budget=over_budget)
+            declined = None
+            try:
+                pulled = await online.puller.pull(snapshot, release, adding(advance), over_budget=over_budget)
+            except DeclinedError as error:
+                declined, pulled = error, Pulled(release, needed == 0, False, None)
         if pulled.knowledge_failure is not None:
             failure = pulled.knowledge_failure
             console.say(
@@ -184,14 +207,17 @@ async def pull(
             "already_cached": pulled.already_cached,
             "bytes": edge.traffic.document(),
             "seconds": round(time.perf_counter() - start, 3),
-            "active": True,
+            "active": declined is None,
+            "declined": None if declined is None else declined.decision.document(),
             "evicted": list(pulled.evicted),
             "knowledge_updated": pulled.knowledge_updated,
             "online": snapshot.failure is None,
         }
         console.answer(
-            document, lambda: _print_pulled(console, document)
+            document, lambda: None if declined is not None else _print_pulled(console, document)
         )  # nodes near may still be fetching from this one
+    if declined is not None:
+        raise declined
 
 
 def _say_waiting(console: Console, failure: MedMeshError, pause_s: float) -> None:
@@ -199,18 +225,6 @@ def _say_waiting(console: Console, failure: MedMeshError, pause_s: float) -> Non
     console.say(
         f"{failure.message('en')} Trying again in {pause_s:g} s.", f"{failure.message('zh')}{pause_s:g} 秒后重试。"
     )
-
-
-def _adding(advance: Callable[[int], None]) -> Callable[[int], None]:
-    """Turn "so many more bytes" into "so many bytes by now"."""
-    done = 0
-
-    def add(size_bytes: int) -> None:
-        nonlocal done
-        done += size_bytes
-        advance(done)
-
-    return add
 
 
 def _print_pulled(console: Console, document: dict[str, Any]) -> None:
@@ -246,6 +260,7 @@ async def sync(console: Console, over_budget: _OverBudget = False) -> None:
     except EdgeError as error:
         renewal = error
     evicted: list[str] = []
+    declined: list[Decision] = []
     sent, unsent = await _deliver(edge)
     mail = await _hand_over(edge)
     async with edge.online() as online:
@@ -258,7 +273,9 @@ async def sync(console: Console, over_budget: _OverBudget = False) -> None:
             await _say_cost(console, edge, wanted, over_budget=over_budget)
         switched, updated = [], False
         try:
-            switched = await online.puller.update_installed(snapshot, fetch=over is None, evicted=evicted.append)
+            switched = await online.puller.update_installed(
+                snapshot, fetch=over is None, evicted=evicted.append, declined=declined.append
+            )
             updated = over is None and await online.puller.update_knowledge(snapshot)
         except LimitError as error:  # the list is verified and told all the same
             over = error
@@ -275,6 +292,7 @@ async def sync(console: Console, over_budget: _OverBudget = False) -> None:
         "fetched": snapshot.fetched.isoformat(timespec="seconds"),
         "evicted": evicted,
         "switched": [{"disease": r.disease, "release": r.name} for r in switched],
+        "declined": [decision.document() for decision in declined],
         "knowledge": {"version": knowledge.version if knowledge else None, "updated": updated},
         "certificate_renewed": renewed,
         "staleness": standing.staleness(),
@@ -290,6 +308,8 @@ async def sync(console: Console, over_budget: _OverBudget = False) -> None:
             console.line(
                 f"{release.name} is now in use for {release.disease}.", f"{release.disease} 现使用 {release.name}。"
             )
+        for decision in declined:
+            console.line(*decision_texts(decision))
         if knowledge is None:
             console.line("The coordinator publishes no knowledge base.", "协调端没有发布疾病知识库。")
         elif updated:

@@ -25,8 +25,13 @@ _TEXTS = {
         "{records} results sent to the coordinator; {waiting} wait.",
         "已向协调端发送 {records} 条记录，{waiting} 条待发送。",
     ),
+    "heartbeat": ("The coordinator knows how this node stands.", "已向协调端报告本节点状态。"),
     "postponed": ("Not fetched now ({size}): {why}.", "暂不下载（{size}）：{why}。"),
     "evicted": ("{release} was deleted to keep within the quota.", "为不超出配额，已删除 {release}。"),
+    "declined": (
+        "{release} is declined at this site; {against} stays in use.",
+        "本机构拒绝 {release}，继续使用 {against}。",
+    ),
     "federation": ("Federated run: {question}, {code}.", "联邦训练：{question}，{code}。"),
     "failed": ("{message} {remedy}", "{message}{remedy}"),
     "stopped": ("Stopped.", "已停止。"),
@@ -57,6 +62,7 @@ async def serve(console: Console) -> None:
         edge.gateway(lambda kind, code: emit("federation", {"question": kind, "code": code or "answered"})),
         edge.updates,
         edge.outbox(),
+        edge.pulse(),
         edge.upkeep,
         edge.allowance().automatic,
         emit,
@@ -70,7 +76,8 @@ async def serve(console: Console) -> None:
     async def work() -> None:
         bookkeeping = asyncio.create_task(edge.ledger.keep(asyncio.sleep))
         try:
-            async with edge.serving_peers():
+            async with edge.serving_peers() as hub:
+                hub.to_carry = edge.to_carry
                 await agent.run()
         finally:
             bookkeeping.cancel()

@@ -10,7 +10,7 @@ import typer
 
 from edge_node.bootstrap import Edge
 from edge_node.cli.root import app, group
-from edge_node.cli.text import size_text, time_text, warn, warn_of_key_file
+from edge_node.cli.text import decision_texts, size_text, time_text, warn, warn_of_key_file
 from protocols.console import Console, command
 
 if TYPE_CHECKING:
@@ -71,13 +71,16 @@ def change(path: Path, key: str, value: str) -> Any:
 async def status(console: Console) -> None:
     """Show who this node is, how old its list is and what it holds; asks nobody · 查看本节点状态."""
     from edge_node import VERSION
+    from edge_node.health.pulse import last_accepted
 
     edge = Edge(console.home)
     async with edge.local() as local:
         active = [r for r in await local.store.installed() if r.active]
         events = await local.store.events()
+        decisions = await local.store.decisions()
         standing = await edge.standing(local.store)
         total = local.artifacts.total_bytes()
+        reported = await last_accepted(local.store)
     answer = await edge.replica().lookup([])
     outbox = await _outbox(edge, console.language)
     enrolled = _enrolment(edge)
@@ -91,10 +94,12 @@ async def status(console: Console) -> None:
             {"disease": r.disease, "model": r.model, "version": r.version, "revoked": standing.revoked.get(r.name)}
             for r in active
         ],
+        "acceptance": [decision.document() for decision in decisions],
         "kb_version": answer.kb_version if answer else None,
         "bytes_stored": total,
         "outbox": outbox,
         "bandwidth": bandwidth,
+        "heartbeat": {"accepted": None if reported is None else reported.isoformat()},
         "serial": standing.serial,
         "staleness": standing.staleness(),
         "clock": {"ok": not standing.clock_behind, "not_before": None if floor is None else floor.isoformat()},
@@ -133,9 +138,12 @@ async def status(console: Console) -> None:
             [console.t("Knowledge base", "疾病知识库"), document["kb_version"] or "-"],
             [console.t("Stored", "占用"), size_text(total)],
             [console.t("Outbox", "发件箱"), _outbox_text(console, outbox)],
+            [console.t("Status reported", "状态上报"), "-" if reported is None else time_text(reported)],
             [console.t("Bandwidth", "流量"), _bandwidth_text(console, bandwidth)],
         ]
         console.table(["MedMesh", VERSION], rows)
+        for decision in decisions:
+            console.line(*decision_texts(decision))
         for event in events[:_MOST_EVENTS]:
             text = f"{time_text(event.last)}  [{event.code}] {event.message}"
             console.line(text, text)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from protocols.console import Console
 
 if TYPE_CHECKING:
+    from edge_node.cache.store import Decision
     from edge_node.transfer.limits import Reason
     from edge_node.trust.feed import Snapshot
     from edge_node.trust.standing import Standing
@@ -87,3 +89,41 @@ def warn_of_key_file(console: Console, key_place: str | None) -> None:
             "can read the history. Encrypt the disk.",
             "历史记录的密钥保存在本机磁盘的文件中（系统没有可用的密钥库）：复制磁盘者可读取历史记录，建议对磁盘加密。",
         )
+
+
+def decision_texts(decision: Decision) -> tuple[str, str]:
+    """What this site decided about a release, in English and Chinese."""
+    name, figures = decision.name, decision.figures
+    against = f"{decision.model}@{decision.against}"
+    en, zh = {
+        "worse_here": (f"worse than {against} on this site's images", f"在本机构图像上不如 {against}"),
+        "failed": ("it does not run on this site's images", "无法在本机构的图像上运行"),
+        "by_hand": ("by a person", "由人员决定"),
+    }[decision.reason]
+    if figures is not None and figures.candidate is not None and figures.high is not None:
+        span = f"{figures.low:+.3f} … {figures.high:+.3f}"
+        en += (
+            f": balanced accuracy {figures.candidate:.3f} against {figures.active:.3f} "
+            f"(95 % interval of the difference {span}; {figures.n} images, {figures.groups} groups)"
+        )
+        zh += (
+            f"：平衡准确率 {figures.candidate:.3f}，对比 {figures.active:.3f}"
+            f"（差值 95% 区间 {span}；{figures.n} 张图像，{figures.groups} 个分组）"
+        )
+    if decision.words:
+        en, zh = f"{en}: {decision.words}", f"{zh}：{decision.words}"
+    if decision.declined:
+        return f"{name} is declined here: {en}.", f"本机构已拒绝 {name}：{zh}。"
+    return f"{name} is in use all the same: {en}.", f"仍然采用 {name}：{zh}。"
+
+
+def adding(advance: Callable[[int], None]) -> Callable[[int], None]:
+    """Turn "so many more bytes" into "so many bytes by now"."""
+    done = 0
+
+    def add(size_bytes: int) -> None:
+        nonlocal done
+        done += size_bytes
+        advance(done)
+
+    return add

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.errors import EdgeError
+from edge_node.federation.sources import Content
 from protocols.errors import MedMeshError
 from protocols.imaging import InputSpec, open_image, prepare
 from protocols.pipeline import StageRunner
@@ -29,7 +30,7 @@ class Trunk:
 
 @dataclass(frozen=True)
 class _Task:
-    image: Path
+    image: Content
     trunk: Path
     spec: InputSpec
     taps: tuple[str, ...]
@@ -53,7 +54,7 @@ def compute(task: _Task) -> NDArray[np.float32] | None:
 
 
 def extract(
-    images: Sequence[Path], trunk: Trunk, taps: tuple[str, ...], progress: Callable[[int, int], None]
+    images: Sequence[Content], trunk: Trunk, taps: tuple[str, ...], progress: Callable[[int, int], None]
 ) -> Iterator[NDArray[np.float32] | None]:
     """Features of images in their order.
 

@@ -21,12 +21,20 @@ _IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 @dataclass(frozen=True)
 class Found:
-    """One image that counts."""
+    """One image that counts.
+
+    Attributes:
+        sha256: of the original file.
+        label, group: what it shows, and what pictures of one patient or case share.
+        path: the original file.
+        result: the result in the history whose sealed copy is read in its place; None: the file itself is.
+    """
 
     sha256: str
     label: str
     group: str
-    path: Path
+    path: Path = Path()
+    result: str | None = None
 
 
 @dataclass

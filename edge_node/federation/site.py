@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ import numpy as np
 from edge_node.errors import EdgeError
 from edge_node.federation.extract import Trunk, extract
 from edge_node.federation.images import LabelledFeatures, held_out
+from edge_node.federation.sources import CopiesOf, content, copies_for, no_copies, present
 from edge_node.federation.store import SiteStore
 from protocols.federation.task import Subject
 from protocols.imaging import PREPARE_VERSION
 
 _KEEP_EVERY = 32
+_AT_ONCE = 256  # images; the copies among them are held in memory, at most 150 kB each
 TrunkOf = Callable[[str], Awaitable[Trunk | None]]
 Permission = Callable[[str], Awaitable[None]]
 
@@ -30,11 +33,14 @@ def stage_of(subject: Subject) -> str:
 class LocalSite:
     """Images of this machine."""
 
-    def __init__(self, path: Path, trunk_of: TrunkOf, permission: Permission) -> None:
-        """Args: trunk_of: a verified trunk by digest; permission: raises where the site does not take part now."""
+    def __init__(self, path: Path, trunk_of: TrunkOf, permission: Permission, copies: CopiesOf = no_copies) -> None:
+        """Args: trunk_of: a verified trunk by digest; permission: raises where the site does not take part now;
+        copies: opens the history's sealed copies.
+        """
         self._path = path
         self._trunk_of = trunk_of
         self._permission = permission
+        self._copies = copies
 
     def features(self, subject: Subject) -> LabelledFeatures:
         """All consented images of a disease as the trunk sees them; computed now where they are not kept.
@@ -47,9 +53,10 @@ class LocalSite:
     async def _features(self, subject: Subject) -> LabelledFeatures:
         await self._permission(subject.disease)
         await self.compute(subject, lambda done, total: None)
-        async with SiteStore.open(self._path) as store:
+        async with SiteStore.open(self._path) as store, AsyncExitStack() as stack:
             known = await store.features(stage_of(subject))
-            images = [i for i in await store.images(subject.disease) if i.sha256 in known and i.path.exists()]
+            images = [i for i in await store.images(subject.disease) if i.sha256 in known]
+            images = await present(images, await stack.enter_async_context(copies_for(images, self._copies)))
             names = await store.labels(subject.disease)
         if not images:
             raise EdgeError("federation.no_images")
@@ -67,21 +74,30 @@ class LocalSite:
             EdgeError: ``federation.no_trunk`` or ``federation.trunk_unusable``; what was computed stays.
         """
         stage = stage_of(subject)
-        async with SiteStore.open(self._path) as store:
+        async with SiteStore.open(self._path) as store, AsyncExitStack() as stack:
             known = await store.features(stage)
-            missing = [i for i in await store.images(subject.disease) if i.sha256 not in known and i.path.exists()]
+            images = [i for i in await store.images(subject.disease) if i.sha256 not in known]
+            copies = await stack.enter_async_context(copies_for(images, self._copies))
+            missing = await present(images, copies)
             if not missing:
                 return 0
             trunk = await self._trunk_of(subject.trunk)
             if trunk is None:
                 raise EdgeError("federation.no_trunk")
-            fresh = []
-            values = extract([i.path for i in missing], trunk, subject.taps, progress)
-            for image, value in zip(missing, values, strict=True):
-                if value is not None:
-                    fresh.append((image.sha256, value))
-                if len(fresh) >= _KEEP_EVERY:
-                    await store.keep_features(stage, fresh)
-                    fresh = []
-            await store.keep_features(stage, fresh)
+            for first in range(0, len(missing), _AT_ONCE):
+                found = [(i, await content(i, copies)) for i in missing[first : first + _AT_ONCE]]
+                readable = [(i, source) for i, source in found if source is not None]
+
+                def told(done: int, _: int, before: int = first) -> None:
+                    progress(before + done, len(missing))
+
+                fresh = []
+                values = extract([source for _, source in readable], trunk, subject.taps, told)
+                for (image, _), value in zip(readable, values, strict=True):
+                    if value is not None:
+                        fresh.append((image.sha256, value))
+                    if len(fresh) >= _KEEP_EVERY:
+                        await store.keep_features(stage, fresh)
+                        fresh = []
+                await store.keep_features(stage, fresh)
         return len(missing)

@@ -1,6 +1,7 @@
-"""What this site brings to federated runs, on its own disk: which images, their features, and what was consented to.
+"""A site's labelled images, on its own disk: which they are, what trunk and releases made of them, and what was consented to.
 
-Images stay where they are; of them stand here the path, the digest, the label and the group. Features are computed once.
+Images stay where they are; of them stand here the path or the result whose sealed copy the history kept, the digest, the label
+and the group. Features and answers are computed once.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ _SCHEMA = Schema(
             ) STRICT""",
             """CREATE TABLE consent (
                 disease TEXT PRIMARY KEY, since TEXT NOT NULL, window TEXT NOT NULL, monthly_mb INTEGER NOT NULL
+            ) STRICT""",
+        ),
+        (
+            "ALTER TABLE image ADD COLUMN result TEXT",  # whose sealed copy is read; null: the file at path
+            """CREATE TABLE answer (
+                sha256 TEXT NOT NULL, release TEXT NOT NULL, label TEXT NOT NULL, PRIMARY KEY (sha256, release)
             ) STRICT""",
         ),
     ),
@@ -82,10 +89,17 @@ class SiteStore:
             await self._file.run_many(
                 "INSERT OR IGNORE INTO label VALUES (?, ?)", [(disease, label) for label in reading.labels]
             )
+            for table in ("feature", "answer"):  # a file and its copy do not give quite the same
+                await self._file.run_many(
+                    f"DELETE FROM {table} WHERE sha256 IN "
+                    "(SELECT sha256 FROM image WHERE sha256 = ? AND (result IS NULL) != ?)",
+                    [(i.sha256, i.result is None) for i in reading.images],
+                )
             await self._file.run_many(
-                "INSERT INTO image VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-                "label = excluded.label, grp = excluded.grp, path = excluded.path",
-                [(disease, i.sha256, i.label, i.group, str(i.path)) for i in reading.images],
+                "INSERT INTO image (disease, sha256, label, grp, path, result) VALUES (?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET label = excluded.label, grp = excluded.grp, path = excluded.path, "
+                "result = excluded.result",
+                [(disease, i.sha256, i.label, i.group, str(i.path), i.result) for i in reading.images],
             )
             return await self._count(disease) - before
 
@@ -94,16 +108,17 @@ class SiteStore:
         async with self._file.transaction():
             count = await self._file.run("DELETE FROM image WHERE disease = ?", (disease,))
             await self._file.run("DELETE FROM label WHERE disease = ?", (disease,))
-            await self._file.run("DELETE FROM feature WHERE sha256 NOT IN (SELECT sha256 FROM image)")
+            for table in ("feature", "answer"):
+                await self._file.run(f"DELETE FROM {table} WHERE sha256 NOT IN (SELECT sha256 FROM image)")
         await self._file.empty_log()
         return count
 
     async def images(self, disease: str) -> list[Found]:
         """All images of a disease."""
         rows = await self._file.rows(
-            "SELECT sha256, label, grp, path FROM image WHERE disease = ? ORDER BY sha256", (disease,)
+            "SELECT sha256, label, grp, path, result FROM image WHERE disease = ? ORDER BY sha256", (disease,)
         )
-        return [Found(sha256, label, group, Path(path)) for sha256, label, group, path in rows]
+        return [Found(sha256, label, group, Path(path), result) for sha256, label, group, path, result in rows]
 
     async def labels(self, disease: str) -> tuple[str, ...]:
         """What this site tells apart in a disease, sorted."""
@@ -132,6 +147,29 @@ class SiteStore:
             await self._file.run_many(
                 "INSERT OR REPLACE INTO feature SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM image WHERE sha256 = ?1)",
                 [(sha256, stage, value.astype("<f4").tobytes()) for sha256, value in found],
+            )
+
+    async def answers(self, release: str) -> dict[str, str]:
+        """The likeliest label by image, as one release (the digest of its manifest) answered."""
+        rows = await self._file.rows("SELECT sha256, label FROM answer WHERE release = ?", (release,))
+        return dict(rows)
+
+    async def keep_answers(self, release: str, found: Sequence[tuple[str, str]]) -> None:
+        """Keep answers, of images that are still here."""
+        async with self._file.transaction():
+            await self._file.run_many(
+                "INSERT OR REPLACE INTO answer SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM image WHERE sha256 = ?1)",
+                [(sha256, release, label) for sha256, label in found],
+            )
+
+    async def forget_answers(self, disease: str, keep: Sequence[str]) -> None:
+        """Drop what other releases than these answered for a disease's images."""
+        marks = ", ".join("?" * len(keep))
+        async with self._file.transaction():
+            await self._file.run(
+                f"DELETE FROM answer WHERE sha256 IN (SELECT sha256 FROM image WHERE disease = ?) "
+                f"AND release NOT IN ({marks})",
+                (disease, *keep),
             )
 
     async def consents(self) -> list[Consent]:

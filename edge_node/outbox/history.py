@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from edge_node.errors import EdgeError
 from edge_node.outbox.pictures import Pictures
@@ -41,6 +41,18 @@ class Remembered:
     state: State
 
 
+class Tally(Protocol):
+    """Who counts what is saved, for heartbeats; it never fails."""
+
+    async def saved(self, results: Sequence[dict[str, Any]]) -> None:
+        """Results are on the disk."""
+        ...
+
+    async def confirmed(self, result: dict[str, Any], before: str | None, label: str) -> None:
+        """The clinician's word on one is on the disk; ``before``: the one that it replaces."""
+        ...
+
+
 @dataclass
 class Listed:
     """Results, the newest first, and how many looked at could not be read."""
@@ -60,10 +72,11 @@ class History:
         most_waiting: int,
         most_picture_bytes: int,
         clock: Clock,
+        tally: Tally | None = None,
     ) -> None:
         """Args: coordinator: whose results these are; most_waiting: unsent records at which saving is refused;
 
-        most_picture_bytes: see ``Pictures``.
+        most_picture_bytes: see ``Pictures``; tally: who counts.
         """
         self.pictures = Pictures(store.file, seal, most_picture_bytes)
         self._store = store
@@ -71,6 +84,7 @@ class History:
         self._coordinator = coordinator
         self._most_waiting = most_waiting
         self._clock = clock
+        self._tally = tally
 
     async def save(self, results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Keep results and queue their reports; returns them, each with its ``id``, once they are on the disk.
@@ -82,6 +96,8 @@ class History:
         made = self._now()
         records = [seal_result(result, made, self._seal) for result in named]
         await self._store.add(records, self._coordinator, self._most_waiting)
+        if self._tally is not None:
+            await self._tally.saved(named)
         return named
 
     async def confirm(self, reference: str, label: str) -> Remembered:
@@ -91,13 +107,17 @@ class History:
             EdgeError: ``outbox.unknown_result``, ``outbox.ambiguous_result``, ``outbox.label_unknown`` or as ``save``.
         """
         record = await self._found(reference)
-        entry = _entry_of(self._brief(record), label)
+        result = self._brief(record)
+        entry = _entry_of(result, label)
         made = self._now()
+        former = [open_word(word, self._seal).label for word in await self._store.confirmations([record.id])]
         await self._store.add_confirmation(
             record.id,
             lambda revision: seal_word(label, entry, record.id, revision, made, self._seal),
             self._most_waiting,
         )
+        if self._tally is not None:
+            await self._tally.confirmed(result, former[0] if former else None, label)
         return await self.show(record.id)
 
     async def show(self, reference: str) -> Remembered:

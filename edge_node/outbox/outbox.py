@@ -9,9 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from edge_node.errors import EdgeError
+from edge_node.files import database_stamps
 from edge_node.outbox.courier import Courier, Link, Pace, reportable
 from edge_node.outbox.errors import BatchRefusedError
-from edge_node.outbox.history import History
+from edge_node.outbox.history import History, Tally
 from edge_node.outbox.keys import KeyPlace
 from edge_node.outbox.seal import Seal
 from edge_node.outbox.store import Counts, OutboxStore
@@ -48,13 +49,15 @@ class Outbox:
         keep_days: int,
         clock: Clock,
         count: Callable[[int], None] = lambda _: None,
+        tally: Tally | None = None,
     ) -> None:
         """Args: path: of the SQLite file, made when the first result is saved.
 
         places, lock and new_key_in: see ``unlock``; coordinator: the CA fingerprint of the one joined now; most_waiting: see
         ``History``; most_picture_bytes: see ``Pictures``; keep_days: how long what was acknowledged is kept; count: told the
-        bytes of each batch that was taken.
+        bytes of each batch that was taken; tally: counts what is saved.
         """
+        self._tally = tally
         self._path = path
         self._places = places
         self._lock = lock
@@ -79,7 +82,7 @@ class Outbox:
         async with OutboxStore.open(self._path) as store:
             seal = await self._unlock(store)
             most = self._most_waiting, self._most_picture_bytes
-            yield History(store, seal, self._coordinator(), *most, self._clock)
+            yield History(store, seal, self._coordinator(), *most, self._clock, self._tally)
 
     async def _unlock(self, store: OutboxStore) -> Seal:
         return await unlock(store, self._places, self._new_key_in, self._lock)
@@ -200,11 +203,4 @@ class Outbox:
 
     def _stamp(self) -> tuple[int, ...]:
         """What changes when any program writes to the history, and daily, so that what is kept long enough goes."""
-        found = [self._clock().toordinal()]
-        for path in (self._path, self._path.with_name(self._path.name + "-wal")):
-            try:
-                status = path.stat()
-            except FileNotFoundError:
-                continue
-            found += [status.st_size, status.st_mtime_ns]
-        return tuple(found)
+        return self._clock().toordinal(), *database_stamps(self._path)

@@ -47,6 +47,10 @@ class Pictures:
             if room < 0:
                 await self._file.run("DELETE FROM picture WHERE id = ?", (picture,))
 
+    async def results(self) -> frozenset[str]:
+        """Results whose picture is kept."""
+        return frozenset(result for (result,) in await self._file.rows("SELECT result FROM shown"))
+
     async def of(self, result: str) -> Kept | None:
         """The picture that a result is about; None where there is none any more.
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -19,11 +20,12 @@ from websockets.exceptions import WebSocketException
 
 from edge_node.errors import EdgeError
 from edge_node.peers.link import GREETING_S, Line, Link, greet
+from edge_node.peers.luggage import Luggage
 from edge_node.peers.shelf import SharedShelf
 from edge_node.transfer.swarm import Follower
 from protocols.errors import ProtocolError
 from protocols.messages import PING_INTERVAL_S
-from protocols.peering import MAX_FRAME_BYTES, Distrust, Done, Get, Greeting, Have, Message, Want
+from protocols.peering import MAX_FRAME_BYTES, Carry, Distrust, Done, Get, Greeting, Have, Message, Want
 
 MOST_LINKS = 32
 MOST_ADDRESSES = 64
@@ -33,7 +35,13 @@ _DIALS_AT_ONCE = 8
 _RETRY_S = (2.0, 10.0, 60.0, 300.0)
 _LOOK_S = 10.0  # how long a link to a node outlives the list that puts that node out
 
+_CARRY_EVERY_S = 3600.0
+
 Address = tuple[str, int]
+
+
+async def _nothing() -> bytes | None:
+    return None
 
 
 @dataclass
@@ -99,6 +107,8 @@ class Hub:
         self.instance = secrets.token_hex(8)
         self.answer_s = settings.answer_s
         self.port: int | None = None
+        self.luggage = Luggage()
+        self.to_carry: Callable[[], Awaitable[bytes | None]] = _nothing
         self.on_outcome: Callable[[Address, bool], None] = lambda address, good: None
         self._contexts = contexts
         self._shelf = shelf
@@ -113,6 +123,7 @@ class Hub:
         self._dials: dict[Address, asyncio.Task[None]] = {}
         self._hinted = asyncio.Event()
         self._served_at = 0.0
+        self._asked_to_carry = 0.0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Hub]:
@@ -236,6 +247,10 @@ class Hub:
                 self._describe(link, artifact)
             case Done(artifact):
                 link.wants.discard(artifact)
+            case Carry(sealed):
+                if self._settings.gives:
+                    self.luggage.put(link.node, bytes.fromhex(sealed), datetime.now(UTC))
+                return
             case Distrust():
                 self._distrusted_by.add(link.instance)
                 return
@@ -291,7 +306,9 @@ class Hub:
             await connection.close(1008, "not welcome")
             return False
         try:
-            greeting = await greet(connection, Greeting(self.instance, self._settings.gives))
+            greeting = await greet(
+                connection, Greeting(self.instance, self._settings.gives, carries=self._settings.gives)
+            )
         except (ProtocolError, WebSocketException):
             await connection.close(1008, "message.malformed")
             return False
@@ -308,6 +325,8 @@ class Hub:
             former.cut()
         for artifact in self._followers:
             link.say(Want(artifact))
+        if link.carries:
+            self._asked_to_carry = 0.0  # the next look gives it what this node has
         try:
             await link.run(self)
         finally:
@@ -324,6 +343,7 @@ class Hub:
         while True:
             await asyncio.sleep(_LOOK_S)
             await self.cut_revoked()
+            await self.ask_to_carry()
 
     async def cut_revoked(self) -> None:
         """End the links to nodes that the coordinator has put out since they were made."""
@@ -334,6 +354,17 @@ class Hub:
             for link in list(self._links.values()):
                 if link.node in revoked:
                     link.cut()
+
+    async def ask_to_carry(self) -> None:
+        """Give peers that have a line this node's heartbeat, where it has none: to new ones at once, then every hour."""
+        bearers = [link for link in self._links.values() if link.carries]
+        if not bearers or time.monotonic() < self._asked_to_carry:
+            return
+        self._asked_to_carry = time.monotonic() + _CARRY_EVERY_S
+        with suppress(EdgeError):  # the next hour brings the next attempt
+            if (sealed := await self.to_carry()) is not None:
+                for link in bearers:
+                    link.say(Carry(sealed.hex()))
 
     def _prefers(self, link: Link) -> bool:
         """Of two links to the same peer, both sides keep the one that the lower instance dialled."""

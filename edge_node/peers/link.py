@@ -67,6 +67,7 @@ class Link:
         self.node = node
         self.instance = greeting.instance
         self.gives = greeting.gives
+        self.carries = greeting.carries
         self.dialled = dialled
         self.wants: set[str] = set()  # artifacts that the peer fetches
         self._connection = connection

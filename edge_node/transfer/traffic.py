@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-Kind = Literal["metadata", "coordinator", "mirror", "peers_in", "peers_out", "outbox", "federation", "reserved"]
+Kind = Literal[
+    "metadata", "coordinator", "mirror", "peers_in", "peers_out", "outbox", "heartbeat", "federation", "reserved"
+]
 
-WAN: tuple[Kind, ...] = ("metadata", "coordinator", "mirror", "outbox", "federation", "reserved")
+WAN: tuple[Kind, ...] = ("metadata", "coordinator", "mirror", "outbox", "heartbeat", "federation", "reserved")
 LAN: tuple[Kind, ...] = ("peers_in", "peers_out")
 
 

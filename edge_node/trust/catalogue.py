@@ -12,6 +12,7 @@ from edge_node.identity.anchor import Anchor
 from protocols.artifacts import Artifact
 from protocols.errors import MedMeshError, ProtocolError
 from protocols.manifest import ReleaseManifest
+from protocols.origin import origin_of
 from protocols.trust import KNOWLEDGE, Choice, ModelRollout, Rollout, choose
 
 MAX_REPLICA_BYTES = 64_000_000
@@ -143,8 +144,9 @@ def read_release(disease: str, name: str, signer: str, data: bytes) -> Catalogue
     manifest = ReleaseManifest.from_bytes(data)
     if (manifest.disease, manifest.name) != (disease, name):
         raise ReleaseRefusedError("edge.release_not_as_listed", release=name, field="name")
-    artifact = Artifact.of("manifest", data)
-    return CatalogueRelease(disease, manifest.model, manifest.version, signer, artifact, manifest.artifacts)
+    artifact, origin = Artifact.of("manifest", data), origin_of(manifest)
+    signers = signer if origin is None else f"{signer}; {origin.signer}"
+    return CatalogueRelease(disease, manifest.model, manifest.version, signers, artifact, manifest.artifacts)
 
 
 def read_knowledge(data: bytes) -> KnowledgeReference:

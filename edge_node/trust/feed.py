@@ -16,6 +16,7 @@ from edge_node.cache.artifacts import ArtifactCache
 from edge_node.cache.store import CacheStore
 from edge_node.errors import AbsentError, SourceError, TrustError
 from edge_node.identity.anchor import Anchor
+from edge_node.trust import heads
 from edge_node.trust.bridge import Bridge, SignedOrigin
 from edge_node.trust.catalogue import (
     Catalogue,
@@ -147,6 +148,7 @@ class CatalogueFeed:
         repository, seen = await self._in_thread(bridge, lambda: self._examine(bridge))
         record = take_in(former, seen, self._anchor, self._clock())
         await self._store.set_trust(self._anchor.coordinator, record)
+        await self._remember_head(seen)
         lookup = _Lookup(repository, bridge, record.time_floor)
         collected = await self._in_thread(bridge, lambda: self._collect(record, holdings, lookup, listed))
         releases = [model.release for model in collected.models if model.release is not None]
@@ -156,6 +158,13 @@ class CatalogueFeed:
             error = TrustError("trust.unapproved", release=name)
             await self._store.add_event(error.code, name, error.message(), self._clock())
         return Snapshot(self._catalogue(record, collected, knowledge), record.verified)
+
+    async def _remember_head(self, seen: Evidence) -> None:
+        """Keep the audit trail's head; a contradiction is noted, and stops no update."""
+        with suppress(OSError):  # on a full disk the next refresh keeps it
+            changed = await asyncio.to_thread(heads.see, self._folder, seen.timestamp)
+            if changed is not None:
+                await self._store.add_event(changed.code, "", changed.message(), self._clock())
 
     def _examine(self, bridge: Bridge) -> tuple[SignedRepository, Evidence]:
         repository = SignedRepository(self._folder, self._root, self._cache.path, bridge)

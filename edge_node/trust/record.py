@@ -29,6 +29,7 @@ class Evidence:
         timestamp_keys: ids of the keys that may sign the timestamp.
         timestamp_expires: the timestamp's expiry.
         expires: the expiry of each role that was relied on.
+        timestamp: the timestamp as it was signed.
     """
 
     document: bytes
@@ -37,6 +38,7 @@ class Evidence:
     timestamp_keys: frozenset[str]
     timestamp_expires: datetime
     expires: Mapping[str, datetime]
+    timestamp: bytes = b""
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ class SignedRepository:
             timestamp_keys=frozenset(root.roles["timestamp"].keyids),
             timestamp_expires=timestamp.expires,
             expires={role: self._expires(role) for role in _ROLES},
+            timestamp=(self._folder / "timestamp.json").read_bytes(),
         )
 
     def approvers_expire(self) -> datetime:

@@ -39,6 +39,7 @@ class Offer:
         active_version: the version on this device; None: none.
         revoked: the publisher's reason why the one on this device must not be used.
         problem: why ``release`` cannot be used here.
+        declined: why this site does not take ``release``; the one on this device stays in use.
     """
 
     disease: str
@@ -51,6 +52,7 @@ class Offer:
     paused: bool = False
     revoked: str | None = None
     problem: MedMeshError | None = None
+    declined: MedMeshError | None = None
 
     @property
     def ready(self) -> bool:

@@ -208,6 +208,8 @@ def offer_status(offer: Offer, words: Texts) -> tuple[str, bool]:
         return words.t("Withdrawn by its publisher: do not use"), True
     if offer.active_version is not None:
         text = words.t("Ready on this device")
+        if offer.declined is not None:
+            return text + words.t(" · ") + offer.declined.message(words.language), False
         return (text + words.t(" · ") + words.t("update available") if offer.has_update else text), False
     if offer.problem is not None:
         return offer.problem.message(words.language), True

@@ -38,7 +38,17 @@ class Network:
 
 def release(home: Path, name: str) -> None:
     """Propose, approve and roll out."""
-    run("medmesh-coordinator", "release", "propose", name, "--allow-unmapped", "test", home=home)
+    run(
+        "medmesh-coordinator",
+        "release",
+        "propose",
+        name,
+        "--allow-unmapped",
+        "test",
+        "--notes",
+        f"Drawn cells, {name}",
+        home=home,
+    )
     run("medmesh-coordinator", "release", "approve", name, home=home)
     run("medmesh-coordinator", "release", "rollout", name, "--percent", "100", home=home)
 

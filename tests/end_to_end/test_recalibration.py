@@ -91,7 +91,7 @@ def test_no_byte_of_the_network_changes_and_its_release_costs_no_conversion(
     assert now.methods["temperature"]["images"] == 75 and was.methods["temperature"]["images"] == 120
     (note,) = (home / "coordinator" / "backbones").glob("*.twice.json")
     noted = note.stat().st_mtime_ns
-    answer = call("medmesh-coordinator", "release", "propose", name, home=home)
+    answer = call("medmesh-coordinator", "release", "propose", name, "--notes", "Fitted to the other site", home=home)
     assert answer.code == 0, answer.stderr
     assert answer.document["state"] == "proposed" and all(g["ok"] for g in answer.document["gates"])
     assert {"parity", "self_test", "converted_twice"} <= {g["name"] for g in answer.document["gates"]}

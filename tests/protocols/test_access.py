@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols import access
-from protocols.access import Failures, Kept, Token, grant, make
+from protocols.access import Failures, Kept, Token, holder, make
 from protocols.errors import ProtocolError
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -56,14 +56,14 @@ def test_what_is_no_token_is_refused(text: str) -> None:
 
 
 def test_a_token_grants_its_scopes_and_nothing_else() -> None:
-    found = grant(TOKEN, kept(), NOW)
-    assert found is not None and found.owner == "north"
+    found = holder(TOKEN, kept(), NOW)
+    assert found is not None and (found.name, found.kind) == ("north", "token")
     assert found.may(access.TRAIN) and not found.may(access.DATASET_UPLOAD)
 
 
 @pytest.mark.parametrize("stored", [None, kept(revoked=True), kept(expires=NOW), kept(secret_sha256="0" * 64)], ids=str)
 def test_unknown_revoked_expired_and_wrong_tokens_grant_nothing(stored: Kept | None) -> None:
-    assert grant(TOKEN, stored, NOW) is None
+    assert holder(TOKEN, stored, NOW) is None
 
 
 def test_failures_block_for_a_minute_and_only_who_failed() -> None:
@@ -80,3 +80,13 @@ def test_failures_from_a_million_addresses_take_no_memory() -> None:
     for number in range(10_000):
         failures.add(str(number), 0.0)
     assert len(failures._times) <= 4096 and not failures.blocked("0", 1.0)
+
+
+def test_one_who_failed_too_often_waits_until_the_oldest_failure_is_forgotten() -> None:
+    failures = Failures(most=2, window_s=100.0)
+    failures.add("a", 0.0)
+    failures.add("a", 30.0)
+    assert (failures.wait_s("a", 40.0), failures.wait_s("b", 40.0)) == (60.0, 0.0)
+    failures.take_back("a")
+    failures.take_back("b")
+    assert failures.wait_s("a", 40.0) == 0.0

@@ -53,11 +53,12 @@ def test_groups_come_first_whatever_the_percentage() -> None:
     assert decide(document).release == "malaria@1"
 
 
-def test_pause_keeps_what_a_node_has_and_starts_nothing() -> None:
+def test_pause_keeps_what_a_node_has_and_starts_nothing_new() -> None:
     document = rollout(NEW, OLD, paused=True)
     assert decide(document, "malaria@1").release == "malaria@1"
     assert decide(document, "malaria@2").release == "malaria@2"
-    assert decide(document).release is None
+    assert decide(document).release == "malaria@1"
+    assert decide(rollout(NEW, paused=True)).release is None
 
 
 def test_rollback_sends_a_node_to_the_release_before() -> None:
@@ -68,7 +69,9 @@ def test_revoked_release_is_neither_kept_nor_chosen_and_says_why() -> None:
     document = rollout(NEW, OLD, revoked=(Revocation("malaria@2", "misses babies"),))
     assert decide(document, "malaria@2") == Choice("malaria@1", "misses babies")
     paused = rollout(NEW, OLD, paused=True, revoked=(Revocation("malaria@2", "misses babies"),))
-    assert decide(paused, "malaria@2").release is None
+    assert decide(paused, "malaria@2") == Choice("malaria@1", "misses babies")
+    alone = rollout(NEW, paused=True, revoked=(Revocation("malaria@2", "misses babies"),))
+    assert decide(alone, "malaria@2") == Choice(None, "misses babies")
 
 
 def test_nothing_below_the_floor_is_chosen() -> None:

@@ -9,7 +9,7 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,21 +20,29 @@ import httpx
 from hypercorn.asyncio import serve
 from hypercorn.config import Config as HttpConfig
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
+from coordinator.access.passwords import Cost
 from coordinator.bootstrap import Coordinator, initialise, open_coordinator
-from coordinator.config import Config, UploadLimits
+from coordinator.config import Config, UploadLimits, WebLimits
 from coordinator.store.blobs import FolderBlobs
 from coordinator.uploads.store import Uploads
+from coordinator.web import health
 from coordinator.web.app import Services, make_app
+from coordinator.web.html import Page
 from coordinator.web.lines import forgiving, ignore_broken
+from coordinator.web.observing import Meters, Observed
 from coordinator.web.operations import Operation
+from coordinator.web.server import Access
 from coordinator.web.uploads import operations
 from disease_kb.seeding import open_or_build
-from protocols.access import SCOPES, Grant
+from protocols.access import RIGHTS, Principal
 
 Result = TypeVar("Result")
 PART = 64 * 1024
 LIMITS = UploadLimits(spare_bytes=0)
+UNLIMITED = WebLimits(address_per_s=0, principal_per_s=0)  # the clock stands still
+CHEAP = Cost(passes=1, memory_kib=8, lanes=1)
 
 
 @dataclass
@@ -57,7 +65,9 @@ class Office:
     coordinator: Coordinator
     app: Starlette
     rows: list[Operation]
+    pages: list[Page]
     clock: Clock
+    meters: Meters
 
     async def token(self, *scopes: str, owner: str = "north") -> str:
         made = await self.coordinator.tokens.create(owner, scopes, timedelta(days=90), self.clock())
@@ -65,7 +75,7 @@ class Office:
 
     def uploader(self, token: str | None = None) -> httpx.AsyncClient:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        transport = httpx.ASGITransport(self.app, client=("192.0.2.1", 1))
+        transport = httpx.ASGITransport(Observed(self.app, self.app.routes, self.meters), client=("192.0.2.1", 1))
         return httpx.AsyncClient(transport=transport, base_url="https://n", headers=headers)
 
 
@@ -84,21 +94,23 @@ async def _template() -> Path:
 
 
 @asynccontextmanager
-async def office(home: Path, limits: UploadLimits = LIMITS) -> AsyncIterator[Office]:
+async def office(home: Path, limits: UploadLimits = LIMITS, web: WebLimits = UNLIMITED) -> AsyncIterator[Office]:
     """Make or open a coordinator; its clock stands still."""
     clock = Clock()
     if not (home / "coordinator").exists():
         shutil.copytree(await _template(), home, dirs_exist_ok=True)
-    async with open_coordinator(home) as opened, await open_or_build(home) as knowledge:
+    async with open_coordinator(home, CHEAP) as opened, await open_or_build(home) as knowledge:
         coordinator = replace(opened, uploads=Uploads(opened.database, opened.home, limits))
         more = operations(coordinator.uploads, coordinator.jobs, coordinator.database, limits.owner_jobs, clock)
-
-        async def check(credential: str, address: str) -> Grant:
-            return await coordinator.tokens.check(credential, address, clock())
 
         async def store(node: str, reports: object) -> None:
             raise AssertionError("no node speaks here")
 
+        access = Access(coordinator.tokens, coordinator.users, coordinator.sessions, web)
+        gate = access.gate(clock, None)
+        meters = Meters()
+        repository = coordinator.releases.repository
+        well = health.Health(coordinator.home, coordinator.database, repository, lambda: 3, meters, clock)
         services = Services(
             name="Test",
             node_url="wss://n",
@@ -110,11 +122,12 @@ async def office(home: Path, limits: UploadLimits = LIMITS) -> AsyncIterator[Off
             parcels=coordinator.parcels,
             store_reports=store,
             clock=clock,
-            check_token=check,
-            more=more,
+            gate=gate,
+            more=[*more, *health.operations(well)],
+            pages=[*access.pages(gate, clock), *coordinator.dashboard(knowledge, "https://n", clock)],
         )
         app = make_app(services)
-        yield Office(coordinator, app, app.state.operations, clock)
+        yield Office(coordinator, app, app.state.operations, app.state.pages, clock, meters)
 
 
 def declaration(data: bytes, **dataset: Any) -> dict[str, Any]:
@@ -127,8 +140,8 @@ def declaration(data: bytes, **dataset: Any) -> dict[str, Any]:
     }
 
 
-def grant(owner: str = "north", scopes: Iterable[str] = SCOPES) -> Grant:
-    return Grant("token", owner, frozenset(scopes))
+def grant(owner: str = "north", rights: Iterable[str] = RIGHTS) -> Principal:
+    return Principal(owner, "token", frozenset(rights), "token")
 
 
 def digest(part: bytes) -> dict[str, str]:
@@ -144,8 +157,15 @@ async def put(client: httpx.AsyncClient, upload: str, number: int, part: bytes, 
 class Serving:
     """The API on loopback, in a thread with a loop of its own."""
 
-    def __init__(self, home: Path, limits: UploadLimits = LIMITS, tls: bool = True) -> None:
+    def __init__(
+        self,
+        home: Path,
+        limits: UploadLimits = LIMITS,
+        tls: bool = True,
+        around: Callable[[ASGIApp], ASGIApp] = forgiving,
+    ) -> None:
         self._arguments = home, limits, tls
+        self._around = around
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
@@ -177,4 +197,4 @@ class Serving:
             self._loop.call_later(0.2, self._started.set)
             ignore_broken(self._loop)
             with suppress(OSError):  # as coordinator.web.server does
-                await serve(forgiving(self.office.app), config, shutdown_trigger=self._stop.wait)  # type: ignore[arg-type]
+                await serve(self._around(self.office.app), config, shutdown_trigger=self._stop.wait)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import numpy as np
 
 from coordinator.intake.cleaning import FEW_IMAGES, IMBALANCE
 from coordinator.intake.shortcuts import sentence
-from coordinator.releases.cards import brought, federated, ladder, texts, thresholds
+from coordinator.releases.cards import brought, federated, ladder, origin, texts, thresholds
 from coordinator.releases.cards.facts import CardFacts, Version, headline
 from coordinator.reports import sections
 from coordinator.reports.document import (
@@ -39,7 +39,7 @@ _ROUNDING = 1e-3  # figures of the manifest have four decimals
 
 def card(facts: CardFacts) -> Document:
     """Put the card together."""
-    scored = _scored(facts)
+    scored = scored_of(facts)
     figures = None if scored is None else metrics.describe(scored.truth, scored.scores, scored.groups)
     manifest = facts.manifest
     parts: list[Section] = [_summary(facts, figures), texts.use(manifest), _data(manifest, figures), _method(facts)]
@@ -47,6 +47,8 @@ def card(facts: CardFacts) -> Document:
     if facts.training.get("rungs"):
         parts.append(ladder.section(facts.training))
     parts.append(_calibration(facts, figures, scored))
+    if origin.KEY in manifest.data:
+        parts.append(origin.section(manifest))
     if "federated" in manifest.data:
         parts.append(federated.section(manifest))
     if "recalibrated" in facts.training:
@@ -60,7 +62,7 @@ def card(facts: CardFacts) -> Document:
     )
 
 
-def _scored(facts: CardFacts) -> Scored | None:
+def scored_of(facts: CardFacts) -> Scored | None:
     """The out-of-fold answers, if they are those that the manifest's figures were counted from."""
     found, trained, stated = facts.out_of_fold, facts.trained, headline(facts.trained)
     if found is None or stated is None or found.logits.shape[2] != len(trained.labels):

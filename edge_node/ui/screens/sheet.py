@@ -83,9 +83,9 @@ class SheetPage(Page):
             yield Touch(words.t("Cancel"), self.presenter.models.cancel_download, key="sheet.cancel", pair=theme.DANGER)
             yield self.note(words.t("What has arrived is kept; the download goes on from there."))
             return
-        if offer.release is None or (
-            offer.active_version is not None and not offer.has_update and not offer.bytes_needed
-        ):
+        if offer.release is None or offer.declined is not None:
+            return
+        if offer.active_version is not None and not offer.has_update and not offer.bytes_needed:
             return
         if offer.bytes_needed is None:
             return

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from edge_node.bootstrap import LocalCache
-from edge_node.errors import EdgeError, NotEnrolledError
+from edge_node.errors import DeclinedError, EdgeError, NotEnrolledError
 from edge_node.ui.ports import Progress
 from edge_node.ui.values import Card, Offer, Shelf, Words
 from edge_node.ui.wiring.node import Adapter
@@ -117,6 +117,7 @@ class EdgeLibrary(Adapter):
 
 async def _offers(local: LocalCache, snapshot: Snapshot | None, standing: Standing) -> tuple[Offer, ...]:
     active = {(r.disease, r.model): r for r in await local.store.installed() if r.active}
+    decisions = {(d.disease, d.name): DeclinedError(d) for d in await local.store.decisions() if d.declined}
     offers = []
     for model in snapshot.catalogue.models if snapshot else ():
         known = active.pop((model.disease, model.model), None)
@@ -132,6 +133,7 @@ async def _offers(local: LocalCache, snapshot: Snapshot | None, standing: Standi
                 paused=model.paused,
                 revoked=None if known is None else standing.revoked.get(known.name),
                 problem=model.failure,
+                declined=decisions.get((model.disease, model.choice or "")),
             )
         )
     for (disease, name), release in active.items():

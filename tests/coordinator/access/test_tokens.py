@@ -26,7 +26,7 @@ async def test_a_token_works_until_it_expires_or_is_revoked(tmp_path: Path) -> N
         made = await service.create("North", [access.TRAIN], timedelta(days=2), clock())
         other = await service.create("South", [access.TRAIN], timedelta(days=2), clock())
         found = await service.check(made["token"], "", clock())
-        assert (found.owner, found.scopes) == ("North", {access.TRAIN})
+        assert (found.name, found.rights) == ("North", {access.TRAIN})
         await service.revoke(other["id"])
         await refused(opened, other["token"], "token.refused")
         clock.pass_(days=2)

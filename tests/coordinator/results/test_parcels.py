@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, hpke, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import select, update
 
+from coordinator.config import WebLimits
 from coordinator.home import Home
 from coordinator.nodes import authority as authorities
 from coordinator.nodes.authority import Authority
@@ -21,28 +22,27 @@ from coordinator.results.store import Chosen, Results
 from coordinator.store.database import Database
 from coordinator.store.tables import heartbeats, nodes
 from coordinator.web.app import Services, make_app
-from protocols.access import Grant
+from coordinator.web.gate import Gate
+from protocols.access import Principal
 from protocols.errors import MedMeshError
 from protocols.parcels import (
     FORMAT,
     MAX_PARCEL_BYTES,
     SEALED_FOR,
     Contents,
-    Heartbeat,
     Parcel,
-    envelope,
     parcel_digest,
     read_contents,
     read_receipt,
-    signed_bytes,
 )
 from protocols.results.batch import batch_id, pack
 from protocols.results.report import Report
+from protocols.signatures import envelope, signed_bytes
 from tests.support.coordinator import NOW, database, enrol, revoke
+from tests.support.heartbeats import HEART
 from tests.support.reports import report
 
 A, B = "a" * 16, "b" * 16
-HEART = Heartbeat(datetime(2026, 2, 1, 12, tzinfo=UTC), "0.1.0", ("malaria@1",), 7, 3, 2, 0, (("trust.expired", 4),))
 _ECDSA = ec.ECDSA(hashes.SHA256())
 _SUITE = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
@@ -98,7 +98,7 @@ class Office:
     async def heartbeat(self, node: str = A) -> tuple[int, str] | None:
         async with self.database.read() as connection:
             row = (await connection.execute(select(heartbeats).where(heartbeats.c.node == node))).first()
-        return None if row is None else (row.number, row.document["version"])
+        return None if row is None else (row.serial, row.document["program"])
 
 
 @pytest.fixture
@@ -146,9 +146,9 @@ async def test_a_batch_that_cannot_be_read_is_named_and_the_others_stored(office
 
 
 async def test_the_newest_heartbeat_is_kept_by_the_nodes_own_count(office: Office) -> None:
-    for number, version in ((2, "0.2.0"), (5, "0.5.0"), (4, "0.4.0")):
-        heart = replace(HEART, version=version, made=HEART.made - timedelta(days=number))
-        await office.take(office.sealed(office.parcel(number=number, heartbeat=heart)))
+    for serial, program in ((2, "0.2.0"), (5, "0.5.0"), (4, "0.4.0")):
+        heart = replace(HEART, serial=serial, program=program, sent=HEART.sent - timedelta(days=serial))
+        await office.take(office.sealed(office.parcel(heartbeat=heart)))
     assert await office.heartbeat() == (5, "0.5.0")
 
 
@@ -197,8 +197,12 @@ async def test_a_coordinator_that_cannot_store_acknowledges_nothing(office: Offi
         await office.parcels.take(office.sealed(office.parcel(report(1))), full, NOW)
 
 
-async def no_tokens(_: str, __: str) -> Grant:
+async def no_tokens(_: str, __: str) -> Principal:
     raise AssertionError("nodes need no token")
+
+
+async def no_sessions(_: str) -> None:
+    raise AssertionError("nodes do not sign in")
 
 
 async def test_over_http_a_body_is_bounded(office: Office) -> None:
@@ -210,7 +214,7 @@ async def test_over_http_a_body_is_bounded(office: Office) -> None:
         office.parcels,
         office.store,
         lambda: NOW,
-        no_tokens,  # type: ignore[arg-type]
+        Gate(no_tokens, no_sessions, WebLimits(), lambda: NOW),  # type: ignore[arg-type]
     )
     data = office.sealed(office.parcel(report(1)))
     transport = httpx.ASGITransport(make_app(services))

@@ -13,7 +13,8 @@ from sqlalchemy.exc import OperationalError
 
 from coordinator.errors import CoordinatorError
 from coordinator.results.store import Batch, Chosen, Results
-from coordinator.results.writer import MOST_WAITING, ResultWriter
+from coordinator.results.writer import ResultWriter
+from coordinator.store.batching import MOST_WAITING
 from protocols.errors import MedMeshError
 from tests.support.coordinator import NOW, database
 from tests.support.reports import report

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from protocols.access import SCOPES
+from protocols.access import RIGHTS
 from tests.support.uploads import Serving, declaration
 
 
@@ -25,7 +25,7 @@ def served(tmp_path: Path) -> Iterator[Serving]:
 
 
 def request(served: Serving, length: int) -> bytes:
-    token = served.run(served.office.token(*SCOPES))
+    token = served.run(served.office.token(*RIGHTS))
 
     async def upload() -> str:
         async with served.office.uploader(token) as client:

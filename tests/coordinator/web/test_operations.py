@@ -11,11 +11,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from coordinator.web.operations import Answer, Operation, openapi, routes
-from protocols.access import SCOPES, Grant
+from coordinator.web.operations import Answer, Operation, openapi
+from coordinator.web.rows import routes
+from protocols.access import Principal
 from tests.support.uploads import Office, office
 
 PUBLIC = {
+    ("GET", "/healthz"),
     ("GET", "/v1/status"),
     ("GET", "/v1/openapi.json"),
     ("GET", "/v1/ca.pem"),
@@ -38,39 +40,18 @@ async def opened(tmp_path: Path) -> AsyncIterator[Office]:
         yield found
 
 
-def address(row: Operation) -> str:
-    return row.path.replace("{number}", "0").replace("{upload}", "0" * 32).replace("{job}", "0" * 10)
-
-
 async def test_only_these_routes_are_public_and_each_says_why(opened: Office) -> None:
-    assert {(r.method, r.path) for r in opened.rows if r.scopes is None} == PUBLIC
-    assert all(r.public for r in opened.rows if r.scopes is None)
-
-
-async def test_every_other_route_wants_a_token_with_one_of_its_scopes(opened: Office) -> None:
-    tokens = {scope: await opened.token(scope) for scope in SCOPES}
-    none = await opened.token()
-    for row in (r for r in opened.rows if r.scopes is not None):
-        async with opened.uploader() as client:
-            missing = await client.request(row.method, address(row))
-        assert (missing.status_code, missing.json()["error"]["code"]) == (401, "token.missing"), row.path
-        assert missing.headers["www-authenticate"] == "Bearer"
-        for scope, token in {**tokens, "": none}.items():
-            async with opened.uploader(token) as client:
-                answer = await client.request(row.method, address(row))
-            if scope in row.scopes:
-                assert answer.status_code not in (401, 403), (row.path, scope)
-            else:
-                assert (answer.status_code, answer.json()["error"]["code"]) == (403, "token.scope"), (row.path, scope)
+    assert {(r.method, r.path) for r in opened.rows if r.rights is None} == PUBLIC
+    assert all(r.public for r in opened.rows if r.rights is None)
 
 
 def test_a_row_that_says_nothing_of_access_cannot_be_made() -> None:
     async def handler(_: Request) -> Response:
         return Response()
 
-    for scopes, public in ((None, ""), (frozenset(), ""), (frozenset({"train"}), "also public")):
-        with pytest.raises(ValueError, match="needs scopes"):
-            Operation("GET", "/x", handler, "", [], scopes=scopes, public=public)
+    for rights, public in ((None, ""), (frozenset(), ""), (frozenset({"train"}), "also public")):
+        with pytest.raises(ValueError, match="needs rights"):
+            Operation("GET", "/x", handler, "", [], rights=rights, public=public)
 
 
 async def test_the_document_holds_exactly_the_routes(opened: Office) -> None:
@@ -80,6 +61,7 @@ async def test_the_document_holds_exactly_the_routes(opened: Office) -> None:
     served = {
         (m, r.path.replace(":path", ""))
         for r in opened.app.routes
+        if r.path not in {page.path for page in opened.pages}  # type: ignore[attr-defined]
         for m in r.methods - {"HEAD"}  # type: ignore[attr-defined]
     }
     assert described == served and document["openapi"].startswith("3.1")
@@ -134,11 +116,8 @@ async def test_a_defect_tells_the_log_where_and_never_what_was_sent(caplog: pyte
     async def broken(request: Request) -> Response:
         raise RuntimeError(f"patient {request.query_params['q']}\nforged line")
 
-    async def nobody(_: str, __: str) -> Grant:
-        raise AssertionError
-
     rows = [Operation("GET", "/v1/x", broken, "", [Answer(200, "")], public="test")]
-    app = Starlette(routes=routes(rows, nobody))
+    app = Starlette(routes=routes(rows))
     with caplog.at_level(logging.DEBUG, "medmesh"):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://n") as client:
             answer = await client.get("/v1/x?q=Zhang")
@@ -148,10 +127,13 @@ async def test_a_defect_tells_the_log_where_and_never_what_was_sent(caplog: pyte
 
 
 def test_the_document_is_made_of_the_rows() -> None:
-    async def handler(_: Request, __: Grant) -> Response:
+    async def handler(_: Request, __: Principal) -> Response:
         return JSONResponse({})
 
-    row = Operation("PUT", "/v1/x/{a}", handler, "Does x", [Answer(204, "Gone", None)], scopes=frozenset({"train"}))
+    row = Operation("PUT", "/v1/x/{a}", handler, "Does x", [Answer(204, "Gone", None)], rights=frozenset({"train"}))
     described = openapi([row], "T", "1")["paths"]["/v1/x/{a}"]["put"]
-    assert described["security"] == [{"token": ["train"]}] and set(described["responses"]) == {"204", "default"}
+    assert described["security"] == [{"token": ["train"]}, {"session": []}] and set(described["responses"]) == {
+        "204",
+        "default",
+    }
     assert described["parameters"] == [{"name": "a", "in": "path", "required": True, "schema": {"type": "string"}}]

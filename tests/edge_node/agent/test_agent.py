@@ -7,6 +7,7 @@ from typing import Any
 
 from edge_node.agent.agent import Agent
 from edge_node.agent.backoff import FIRST_S, MOST_S, delay_s
+from edge_node.cache.store import Decision
 from edge_node.errors import EdgeError, LimitError, ReleaseRefusedError, UnreachableError
 from edge_node.outbox.courier import Link
 from edge_node.outbox.errors import CoordinatorOlderError
@@ -75,6 +76,18 @@ class SimulatedOutbox:
         await asyncio.Event().wait()
 
 
+class SimulatedHeartbeats:
+    """Tells how the node stands once on each line."""
+
+    def __init__(self) -> None:
+        self.serial = 0
+
+    async def carry(self, link: Link, sent: Callable[[int], None], sleep: Callable[[float], Awaitable[None]]) -> None:
+        self.serial += 1
+        sent(self.serial)
+        await asyncio.Event().wait()
+
+
 class SimulatedUpdates:
     """A coordinator with one release, and failures to come."""
 
@@ -94,7 +107,12 @@ class SimulatedUpdates:
         return 0 if self.installed else 5_000_000
 
     async def update_installed(
-        self, snapshot: Snapshot, *, fetch: bool, evicted: Callable[[str], None]
+        self,
+        snapshot: Snapshot,
+        *,
+        fetch: bool,
+        evicted: Callable[[str], None],
+        declined: Callable[[Decision], None],
     ) -> list[CatalogueRelease]:
         if self.failures:
             raise self.failures.pop(0)
@@ -138,6 +156,7 @@ async def run(
         gateway,
         opened,
         outbox or SimulatedOutbox(),
+        SimulatedHeartbeats(),
         upkeep,
         settings.pop("permission"),
         lambda event, details: events.append((event, details)),

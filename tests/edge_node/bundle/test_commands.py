@@ -68,7 +68,7 @@ def test_from_one_node_to_another_and_back(
     synced = edge(joined, "sync").json
     assert synced["parcels"] == {"delivered": 1, "refused": 0, "kept": 0}
     assert found["id"] in coordinator.gateway.stored and len(coordinator.gateway.stored) == 2
-    assert coordinator.heartbeats["c" * 16].releases == ("malaria@1",)
+    assert [x.release for x in coordinator.heartbeats["c" * 16].releases] == ["malaria@1"]
 
     edge(joined, "bundle", "export", str(back), "--force")
     assert edge(clinic, "status").json["outbox"]["queued"] == 2

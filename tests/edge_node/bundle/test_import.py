@@ -14,6 +14,7 @@ from edge_node.errors import NodeRevokedError
 from protocols import bundle
 from protocols.errors import MedMeshError
 from protocols.trust import Offer
+from tests.edge_node.acceptance.site import Scripted, permuted
 from tests.edge_node.bundle.support import stick, take_in
 from tests.edge_node.support.node import NODE, Node, now, running
 from tests.edge_node.support.releases import Simulator, make_release
@@ -236,3 +237,16 @@ async def test_a_stick_that_is_pulled_out_can_be_put_in_again(tmp_path: Path) ->
         assert done.failure is not None and done.failure.kind.exit_code == 6
         path.write_bytes(whole)
         assert (await take_in(node, path)).installed == [("malaria", "malaria@1")]
+
+
+async def test_a_stick_does_not_pass_by_what_the_site_has_to_say(tmp_path: Path) -> None:
+    simulator = Simulator([make_release()])
+    async with running(simulator, tmp_path, judge=Scripted("worse")) as node:
+        await node.pull()
+        simulator.publish(permuted(2), make_release("skin"))
+        path = stick(simulator, tmp_path / "s")
+        done = await take_in(node, path)
+        assert [(d.name, d.reason) for d in done.declined] == [("malaria@2", "worse_here")]
+        assert (done.switched, done.installed, done.failure) == ([], [("skin", "skin@1")], None)
+        assert sorted(await node.active()) == ["malaria@1", "skin@1"]
+        assert [d.name for d in (await take_in(node, path)).declined] == ["malaria@2"]

@@ -6,7 +6,6 @@ import base64
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -25,24 +24,22 @@ from protocols.parcels import (
     MAX_PARCEL_BYTES,
     RECEIPT_FORMAT,
     Contents,
-    Heartbeat,
     PaperReceipt,
     Parcel,
-    envelope,
     parcel_digest,
     read_contents,
     read_parcel,
-    signed_bytes,
 )
 from protocols.results.batch import batch_id, unpack
+from protocols.signatures import envelope, signed_bytes
 from tests.edge_node.bundle.support import HEADER
 from tests.edge_node.support.authority import TestAuthority
 from tests.edge_node.support.outbox import Bench
 from tests.edge_node.support.results import result
+from tests.support.heartbeats import HEART
 from tests.support.reports import report
 
 A, B, C = "a" * 16, "b" * 16, "c" * 16
-HEART = Heartbeat(datetime(2026, 2, 1, 12, tzinfo=UTC), "0.1.0", ("malaria@1",), 7, 3, 2, 0, (("trust.expired", 4),))
 
 
 @dataclass

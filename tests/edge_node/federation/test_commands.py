@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+from edge_node.bootstrap import Edge
+from edge_node.capture.keep import Kept
 from tests.edge_node.federation.test_folder_and_store import folder
 from tests.edge_node.support.commands import edge
+from tests.edge_node.support.releases import png
+from tests.edge_node.support.results import keep, result
 
 
 def test_images_are_noted_listed_and_forgotten(tmp_path: Path) -> None:
@@ -17,6 +22,23 @@ def test_images_are_noted_listed_and_forgotten(tmp_path: Path) -> None:
     missing = edge(home, "data", "remove", "malaria")
     assert (missing.code, missing.error["code"]) == (4, "federation.no_images")
     assert sorted(p.name for p in (images / "well").iterdir()) == ["0.png", "1.png", "2.png"]
+
+
+def test_confirmed_pictures_are_noted_by_their_sealed_copies(tmp_path: Path) -> None:
+    first, second, third = keep(tmp_path, *(result(number) for number in range(3)))
+
+    async def confirmed() -> None:
+        async with Edge(tmp_path).history() as history:
+            await history.pictures.keep(Kept(png((200, 30, 30)), ".png"), [first])
+            await history.pictures.keep(Kept(png((200, 30, 31)), ".png"), [second])
+            await history.confirm(first, "parasitized")
+            await history.confirm(third, "uninfected")
+
+    asyncio.run(confirmed())
+    added = edge(tmp_path, "data", "add", "--confirmed", "--disease", "malaria").json
+    assert (added["added"], added["from_copies"], added["from_files"]) == (1, 1, 0)
+    assert added["classes"] == {"parasitized": 1, "uninfected": 0}
+    assert edge(tmp_path, "data", "add").code == 2
 
 
 def test_a_node_that_belongs_to_nobody_cannot_consent(tmp_path: Path) -> None:

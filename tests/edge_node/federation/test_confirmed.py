@@ -42,7 +42,7 @@ def test_pictures_with_a_word_are_found_wherever_they_lie(tmp_path: Path) -> Non
         (tmp_path / f"{name}.jpg").write_bytes(name.encode())
     known, labels = words(results, "malaria")
     assert labels == ("ill", "well")
-    reading = read_confirmed(tmp_path, known, labels, lambda done, total: None)
+    reading = read_confirmed(tmp_path, known, labels, (), lambda done, total: None)
     assert {(i.path.name, i.label) for i in reading.images} == {("a.jpg", "ill"), ("b.jpg", "well")}
     assert len({i.group for i in reading.images}) == 1
     assert all("CASE-17" not in i.group for i in reading.images)
@@ -55,8 +55,22 @@ def test_the_newest_word_counts_and_other_takes_a_picture_out() -> None:
     assert known == {}
 
 
+def test_a_sealed_copy_comes_before_the_original_and_needs_none(tmp_path: Path) -> None:
+    results = [remembered(1, b"one", "ill"), remembered(2, b"two", "well"), remembered(3, b"three", "well")]
+    (tmp_path / "a.jpg").write_bytes(b"one")
+    (tmp_path / "b.jpg").write_bytes(b"two")
+    known, labels = words(results, "malaria")
+    reading = read_confirmed(tmp_path, known, labels, {"1", "3"}, lambda done, total: None)
+    assert {(i.result, i.path.name) for i in reading.images} == {("1", ""), ("3", ""), (None, "b.jpg")}
+    alone = read_confirmed(None, known, labels, {"3"}, lambda done, total: None)
+    assert [(i.result, i.label) for i in alone.images] == [("3", "well")]
+    with pytest.raises(EdgeError) as caught:
+        read_confirmed(None, known, labels, (), lambda done, total: None)
+    assert caught.value.code == "federation.none_confirmed"
+
+
 def test_a_folder_without_confirmed_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"one")
     with pytest.raises(EdgeError) as caught:
-        read_confirmed(tmp_path, {}, (), lambda done, total: None)
+        read_confirmed(tmp_path, {}, (), (), lambda done, total: None)
     assert caught.value.code == "federation.none_confirmed"

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge_node.capture import keep as capture
 from edge_node.errors import EdgeError
 from edge_node.federation.extract import Trunk
+from edge_node.federation.folder import Found, Reading
 from edge_node.federation.site import LocalSite, stage_of
 from edge_node.federation.store import SiteStore
 from protocols.federation.task import Subject
@@ -20,7 +25,24 @@ TAP = sorted(StageRunner(MEAN_TRUNK).outputs)[0]
 SUBJECT = Subject("malaria", "a" * 64, (TAP,))
 
 
-def site(home: Path, trunk: Path | None = MEAN_TRUNK, refusal: str = "") -> LocalSite:
+class Kept:
+    """Copies that a history holds; they may go."""
+
+    def __init__(self, **copies: bytes) -> None:
+        self.copies = copies
+
+    async def results(self) -> frozenset[str]:
+        return frozenset(self.copies)
+
+    async def of(self, result: str) -> capture.Kept | None:
+        return capture.Kept(self.copies[result], ".png") if result in self.copies else None
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Kept]:
+        yield self
+
+
+def site(home: Path, trunk: Path | None = MEAN_TRUNK, refusal: str = "", copies: Kept | None = None) -> LocalSite:
     async def trunk_of(sha256: str) -> Trunk | None:
         return None if trunk is None else Trunk(sha256, trunk, InputSpec(32, (0.0, 1.0)))
 
@@ -28,7 +50,7 @@ def site(home: Path, trunk: Path | None = MEAN_TRUNK, refusal: str = "") -> Loca
         if refusal:
             raise EdgeError(refusal, disease=disease)
 
-    return LocalSite(home / "federation.sqlite", trunk_of, permitted)
+    return LocalSite(home / "federation.sqlite", trunk_of, permitted, (copies or Kept()).opened)
 
 
 def noted(home: Path) -> Path:
@@ -63,6 +85,30 @@ def test_a_picture_that_has_gone_or_was_replaced_by_nonsense_is_left_out(tmp_pat
     (images / "ill" / "0.png").unlink()
     (images / "ill" / "1.png").write_bytes(b"no picture")
     assert len(site(tmp_path).features(SUBJECT).labels) == 4
+
+
+def test_sealed_copies_stand_in_for_originals_that_are_gone(tmp_path: Path) -> None:
+    images = noted(tmp_path)
+    before = site(tmp_path).features(SUBJECT)
+    copies = Kept(r1=(images / "ill" / "0.png").read_bytes(), r2=b"no picture")
+    digests = [hashlib.sha256((images / "ill" / f"{n}.png").read_bytes()).hexdigest() for n in range(2)]
+
+    async def note() -> None:
+        found = [Found(digest, "ill", digest, result=f"r{n}") for n, digest in enumerate(digests, start=1)]
+        async with SiteStore.open(tmp_path / "federation.sqlite") as store:
+            assert await store.add("malaria", Reading(("ill", "well"), found)) == 0
+            known = await store.features(stage_of(SUBJECT))
+            assert not set(digests) & set(known)  # a copy's features are not the original's: they are computed anew
+            assert len(known) == 4
+
+    asyncio.run(note())
+    for number in range(2):
+        (images / "ill" / f"{number}.png").unlink()
+    found = site(tmp_path, copies=copies).features(SUBJECT)
+    assert len(found.labels) == 5  # the damaged copy is left out
+    np.testing.assert_allclose(np.sort(found.features, axis=0)[0], np.sort(before.features, axis=0)[0], atol=0.02)
+    copies.copies.clear()
+    assert len(site(tmp_path, copies=copies).features(SUBJECT).labels) == 4  # forgotten with its result
 
 
 def test_without_consent_trunk_or_images_the_site_says_so(tmp_path: Path) -> None:

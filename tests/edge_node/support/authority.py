@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from edge_node.identity.identity import ca_fingerprint
+from protocols import heartbeat
 from protocols.parcels import SEALED_FOR, Contents, Parcel, read_contents
 
 _SUITE = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
@@ -57,6 +58,10 @@ class TestAuthority:
     def opened(self, parcel: Parcel) -> Contents:
         """What a node sealed for this coordinator."""
         return read_contents(_SUITE.decrypt(parcel.sealed, self._key, SEALED_FOR), parcel)
+
+    def opened_heartbeat(self, sealed: bytes) -> bytes:
+        """The frame that a node sealed for this coordinator, for others to bring."""
+        return _SUITE.decrypt(sealed, self._key, heartbeat.SEALED_FOR)
 
     def sign_request(self, csr_pem: str, days: float = 400, node: str = "node") -> str:
         """A node's certificate."""

@@ -11,10 +11,13 @@ from pathlib import Path
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
+from protocols import heartbeat
 from protocols.errors import ProtocolError
+from protocols.heartbeat import Letter
 from protocols.messages import CatalogueNotice, Hello, Receipt, decode, encode
 from protocols.results import batch
 from protocols.results.report import Report
+from protocols.signatures import Signed
 from tests.edge_node.support.authority import TestAuthority
 
 
@@ -27,8 +30,11 @@ class SimulatedGateway:
         self.accepts: tuple[str, ...] = (batch.FORMAT,)  # empty: an old coordinator
         self.turns_away = False  # as if the node were revoked
         self.poison: set[str] = set()  # ids of records for which a batch is refused
+        self.refuses_heartbeats = False
         self.silent = False  # commits, and the receipt is lost
         self.heard: list[str | bytes] = []
+        self.beats: list[tuple[Letter, Signed]] = []
+        self.carried: list[tuple[str, bytes]] = []
         self.requests: list[bytes] = []  # the path and headers of each connection
         self.stored: dict[str, Report] = {}
         self.times_received: dict[str, int] = {}
@@ -50,6 +56,17 @@ class SimulatedGateway:
             for frame in connection:
                 self.heard.append(frame)
                 assert isinstance(frame, bytes)
+                if heartbeat.is_heartbeat(frame):
+                    if self.refuses_heartbeats:
+                        connection.close(1007, "heartbeat.malformed")
+                        return
+                    carried = heartbeat.unpack_carried(frame)
+                    if carried is None:
+                        self.beats.append(heartbeat.unpack(frame))
+                    else:
+                        self.carried.append(carried)
+                    connection.send(encode(Receipt(batch.batch_id(frame))))
+                    continue
                 try:
                     reports = batch.unpack(frame)
                     if self.poison & {r.id for r in reports}:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_node.acceptance.gate import Acceptance
+from edge_node.acceptance.judge import Judge, NoJudge
 from edge_node.activation.installer import Installer
 from edge_node.activation.pull import Puller
 from edge_node.cache.artifacts import ArtifactCache
@@ -25,6 +27,7 @@ from edge_node.transfer.fetcher import ArtifactFetcher
 from edge_node.transfer.source import Source
 from edge_node.trust.feed import CatalogueFeed
 from edge_node.trust.standing import Standing, standing
+from protocols.clock import Clock
 from protocols.manifest import ReleaseManifest
 from protocols.pipeline import Tensors
 from protocols.selftest import golden_scores
@@ -147,6 +150,8 @@ async def running(
     root: Path,
     sources: Callable[[SimulatedSource], list[Source]] = lambda s: [s],
     limits: SimulatedLimits | None = None,
+    judge: Judge | None = None,
+    clock: Clock = now,
     **anchored: Any,
 ) -> AsyncIterator[Node]:
     """``anchored`` changes what the node was told when it joined."""
@@ -156,7 +161,8 @@ async def running(
         cache = ArtifactCache(root / "cache", store)
         source, origin, runner = SimulatedSource(simulator.artifact), SimulatedOrigin(simulator), ColourRunner()
         fetcher = ArtifactFetcher(cache, sources(source), no_sleep)
-        installer = Installer(store, cache, fetcher, runner, "0.1.0", anchor.coordinator, now)
+        acceptance = Acceptance(store, cache, judge or NoJudge(), anchor.coordinator, clock)
+        installer = Installer(store, cache, fetcher, runner, "0.1.0", anchor.coordinator, now, acceptance)
         replica = ReplicaUpdater(root / "kb.sqlite", store, cache, fetcher)
         feed = CatalogueFeed(
             [origin],

@@ -18,17 +18,16 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from protocols.heartbeat import Heartbeat
 from protocols.invite import Invite
 from protocols.parcels import (
     RECEIPT_FORMAT,
-    Heartbeat,
     PaperReceipt,
-    envelope,
     parcel_digest,
     read_parcel,
-    signed_bytes,
 )
 from protocols.results.batch import batch_id, unpack
+from protocols.signatures import envelope, signed_bytes
 from tests.edge_node.support.authority import TestAuthority
 from tests.edge_node.support.gateway import SimulatedGateway, listening
 from tests.edge_node.support.node import NODE

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_node.errors import EdgeError
 from edge_node.ui import theme, wording
 from edge_node.ui.cropping import HANDLES, dragged, least_edge, moved, scaled, within
 from edge_node.ui.texts import texts
-from edge_node.ui.values import Freshness
+from edge_node.ui.values import Freshness, Offer
 from edge_node.ui.wrapping import wrap
 from protocols.errors import table
 from protocols.imaging import Box
@@ -142,3 +143,12 @@ def test_a_model_that_was_never_calibrated_claims_no_known_pictures(language: st
     assert "100" not in wording.set_sentence(never, words)
     assert wording.set_sentence(never, words) != wording.set_sentence(plain, words)
     assert ("never checked" if language == "en" else "从未") in wording.set_sentence(never, words)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_release_that_the_site_declined_is_told_beside_the_model_in_use(language: str) -> None:
+    why = EdgeError("acceptance.worse_here", release="skin@2", active="skin@1", difference="-0.300 … -0.100")
+    offer = Offer("melanoma", "skin", 2, "skin@2", 100, 1, declined=why)
+    text, warning = wording.offer_status(offer, texts(language))
+    assert why.message("en" if language == "en" else "zh") in text
+    assert not warning

@@ -1,0 +1,1 @@
+"""The fleet: what nodes say of themselves, kept, judged and shown."""

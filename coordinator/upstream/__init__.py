@@ -1,0 +1,1 @@
+"""Another network's catalogue: verified against its own root, tested here, countersigned here."""

@@ -1,0 +1,32 @@
+"""The pages that ``serve`` shows to people: one module and one template each."""
+
+from __future__ import annotations
+
+from coordinator.web import html
+from coordinator.web.pages import (
+    audit,
+    datasets,
+    display,
+    federation,
+    jobs,
+    knowledge,
+    models,
+    overview,
+    releases,
+    sites,
+    tokens,
+    upload,
+    users,
+)
+from coordinator.web.pages.desk import Desk
+from coordinator.web.pages.table import Page, shown
+
+__all__ = ["Desk", "Page", "pages"]
+
+_MODULES = (overview, sites, datasets, upload, jobs, models, releases, federation, knowledge, users, tokens, audit)
+
+
+def pages(desk: Desk) -> list[html.Page]:
+    """Every row of the table."""
+    rows = [*display.rows(), *(row for module in _MODULES for row in module.rows(desk))]
+    return shown(rows, desk.config.name)

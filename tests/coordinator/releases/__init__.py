@@ -1,0 +1,1 @@
+"""Releases: stages, decisions, the keeper of rollouts."""
