@@ -21,6 +21,8 @@ SCRIPTS = (
     "explanation",
     "cleaning",
     "training",
+    "accuracy",
+    "spatial",
     "wire",
     "peers",
     "notices",

@@ -19,8 +19,10 @@ from PIL import Image
 
 from coordinator.engine.local import LocalEngine
 from coordinator.home import Home
-from coordinator.training import selection
+from coordinator.training import folds, selection
 from coordinator.training.features import FeatureCache
+from coordinator.training.ladder import linear
+from coordinator.training.ladder.work import Work
 from coordinator.training.selection import Data
 
 IMAGES, SUBSET, EPOCHS = 400, 64, 10
@@ -60,8 +62,9 @@ def main() -> int:
         labels = generator.integers(0, 2, IMAGES)
         data = Data(extraction.taps, labels, np.arange(IMAGES).astype(str))
         candidates = selection.CANDIDATES["quick"]
-        selection.cross_validate(data, candidates, 1, lambda d, t: None)
-        selection.fit(data, selection.choose(data, candidates))
+        plans = folds.plans(labels, data.groups, selection.OUTER_FOLDS, 1)
+        linear.cross_validated(data, candidates, plans, Work(Path(folder) / "work"), LocalEngine(), lambda d, t: None)
+        selection.fit(data, linear.choose(data, np.ones(IMAGES, dtype=bool), candidates).fits)
         ours_s = time.monotonic() - started
 
         pixels = Path(folder) / "x.npy"

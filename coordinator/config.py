@@ -68,6 +68,7 @@ class Config:
     intake: Limits = field(default_factory=Limits)  # what an import of training images may ask for
     backbone: str = ""  # of queued trainings; empty: the one that ``train`` takes
     uploads: UploadLimits = field(default_factory=UploadLimits)
+    maps_mb: int = 8000  # of the disk, for cached maps of training images (450 kB an image and view)
     web: WebLimits = field(default_factory=WebLimits)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
 
@@ -86,7 +87,8 @@ class Config:
             settings = tomllib.loads(path.read_text("utf-8"))
             uploads = UploadLimits(**settings.pop("uploads", {}))
             web = WebLimits(**settings.pop("web", {}))
-            if any(type(value) is not int or value < 0 for value in (asdict(uploads) | asdict(web)).values()):
+            limits = [*asdict(uploads).values(), *asdict(web).values(), settings.get("maps_mb", 0)]
+            if any(type(value) is not int or value < 0 for value in limits):
                 raise TypeError("limits are whole numbers")
             intake, upstream = Limits(**settings.get("intake", {})), UpstreamConfig(**settings.get("upstream", {}))
             return cls(**settings | {"intake": intake, "uploads": uploads, "web": web, "upstream": upstream})

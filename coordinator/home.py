@@ -53,6 +53,16 @@ class Home:
         return self.base / "features"
 
     @property
+    def maps(self) -> Path:
+        """Cached maps of training images. Never served."""
+        return self.base / "maps"
+
+    @property
+    def trainings(self) -> Path:
+        """Finished parts of trainings that are under way, and checkpoints. Never served."""
+        return self.base / "trainings"
+
+    @property
     def out_of_fold(self) -> Path:
         """What cross-validation answered about training images, by digest. Never served."""
         return self.base / "out-of-fold"

@@ -19,6 +19,7 @@ FORBIDDEN = {
 TENSORFLOW_FILES = {
     "coordinator/training/convert.py",
     "coordinator/training/backbones.py",
+    "coordinator/training/spatial/network.py",
     "coordinator/vetting/conversion.py",
 }
 

@@ -11,6 +11,7 @@ import typer
 
 from coordinator.bootstrap import open_coordinator, utc_now
 from coordinator.errors import CoordinatorError
+from coordinator.federation import start as start_of_run
 from coordinator.federation.jobs import Job, Jobs, Options
 from coordinator.intake.datasets import Datasets
 from protocols.console import Console, command
@@ -54,6 +55,7 @@ async def start(
     options = Options(rounds, chosen, least_sites, deadline_s, gather_s, wait_s, form, clip, noise)
     async with open_coordinator(console.home) as coordinator:
         manifest = await coordinator.models.manifest(model)
+        start_of_run.check(manifest)
         job = await Jobs(coordinator.database).start(manifest.name, options, utc_now())
         is_served = coordinator.home.serving.exists()
 

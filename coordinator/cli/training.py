@@ -14,6 +14,7 @@ from coordinator.bootstrap import open_coordinator, utc_now
 from coordinator.cli import uploads
 from coordinator.cli.model_import import model_import
 from coordinator.cli.targets import check_targets
+from coordinator.cli.trained import TimeTold, show
 from coordinator.intake.datasets import Datasets
 from coordinator.store.blobs import write_atomically
 from coordinator.training import nsfwjs
@@ -25,7 +26,9 @@ _PARTS = {
     "features": ("Computing features", "计算特征"),
     "views": ("Computing features of altered views", "计算变化视图的特征"),
     "selection": ("Choosing taps by nested cross-validation", "嵌套交叉验证选择特征层"),
+    "spatial": ("Training spatial heads for unseen groups, in hundredths", "为未见分组训练空间头部模型（百分比）"),
     "head": ("Making the head", "生成头部模型"),
+    "time": ("Seconds of the whole", "总耗时（秒）"),
 }
 
 
@@ -50,17 +53,25 @@ def register(app: typer.Typer) -> None:
 async def train(
     console: Console,
     dataset: Annotated[str, typer.Argument(help="Name of the data set")],
-    backbone: Annotated[str, typer.Option(help="imagenet, nsfwjs-4.4.0, file:PATH, random-SEED")] = nsfwjs.BACKBONE_ID,
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(help="imagenet, nsfwjs-4.4.0 (if not given), file:PATH, random-SEED; several are compared"),
+    ] = None,
     effort: Annotated[str, typer.Option(help="quick, standard or full")] = "standard",
-    budget_kb: Annotated[int | None, typer.Option(min=1, help="Largest head in kB; 60 if not given")] = None,
+    budget_kb: Annotated[int | None, typer.Option(min=1, help="Largest head in kB; 150 if not given")] = None,
+    modality: Annotated[str | None, typer.Option(help="Kind of imaging: what altered views may do; guessed")] = None,
 ) -> None:
-    """Train a model version from a data set."""
+    """Train a model version from a data set. Stopped, the same command goes on where it was."""
+    from coordinator.training.ladder.ascent import Effort
+    from coordinator.training.modality import MODALITIES, Modality
     from coordinator.training.run import train_dataset
-    from coordinator.training.trainer import Effort
 
     if effort not in get_args(Effort):
         raise click.BadParameter("--effort takes quick, standard or full")
-    if backbone.startswith("random-"):
+    if modality is not None and modality not in MODALITIES:
+        raise click.BadParameter(f"--modality takes {', '.join(MODALITIES)}")
+    backbones = list(dict.fromkeys(backbone or [nsfwjs.BACKBONE_ID]))
+    if any(b.startswith("random-") for b in backbones):
         console.say(
             "A random backbone is for wiring tests only: its answers mean nothing.",
             "随机主干网络仅用于联调测试，其结果没有意义。",
@@ -68,36 +79,12 @@ async def train(
     async with open_coordinator(console.home) as coordinator:
         with console.steps(_PARTS) as progress:
             chosen: Effort = effort  # type: ignore[assignment]  # checked above
-            trained = await train_dataset(coordinator, dataset, backbone, chosen, budget_kb, utc_now(), progress)
-    document = trained.document
-
-    def human() -> None:
-        figure = document["metrics"]["balanced_accuracy"]
-        console.line(
-            f"Model {trained.manifest.name}: balanced accuracy {figure['value']:.3f} "
-            f"(95 % interval {figure['low']:.3f} to {figure['high']:.3f}, nested, by group).",
-            f"模型 {trained.manifest.name}：平衡准确率 {figure['value']:.3f}"
-            f"（95% 区间 {figure['low']:.3f}–{figure['high']:.3f}，按组嵌套交叉验证）。",
-        )
-        console.line(
-            f"Features: {document['features_computed']} computed, {document['features_cached']} from the cache.",
-            f"特征：新计算 {document['features_computed']}，缓存 {document['features_cached']}。",
-        )
-        console.line(f"Taps: {', '.join(document['taps'])}", f"特征层：{', '.join(document['taps'])}")
-        console.table(
-            [
-                console.t("rung", "方案"),
-                console.t("balanced accuracy", "平衡准确率"),
-                console.t("95 % interval", "95% 区间"),
-                console.t("head bytes", "头部字节"),
-            ],
-            [
-                [r["name"], f"{r['balanced_accuracy']:.3f}", f"{r['low']:.3f}–{r['high']:.3f}", r["bytes"]]
-                for r in document["rungs"]
-            ],
-        )
-
-    console.answer(document, human)
+            kind: Modality | None = modality
+            told = TimeTold(console, progress)
+            trained = await train_dataset(
+                coordinator, dataset, backbones, chosen, budget_kb, utc_now(), told, modality=kind
+            )
+    console.answer(trained.document, lambda: show(console, trained.manifest.name, trained.document))
 
 
 async def evaluate(

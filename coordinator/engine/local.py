@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from coordinator.engine.guarded import GuardedWorkers
@@ -13,8 +16,34 @@ from coordinator.engine.guarded import GuardedWorkers
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_CHUNK = 8
+_CHUNK = 8  # at most; a short list is dealt out finer, so that no core stands idle
 _TIMEOUT_S = 120  # for one item of a stranger's; the largest picture allowed takes seconds
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """What is started meanwhile does not see Ctrl-C before ``_settle``: it would print a traceback for each worker."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _settle() -> None:
+    """A worker leaves Ctrl-C to its parent, and ends with it: it holds both ends of its own queue and would wait for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 class LocalEngine:
@@ -26,9 +55,12 @@ class LocalEngine:
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield results in order; leaving early cancels what has not started."""
-        pool = ProcessPoolExecutor(self._workers, mp_context=multiprocessing.get_context("spawn"))
+        pool = ProcessPoolExecutor(self._workers, multiprocessing.get_context("spawn"), initializer=_settle)
+        share = len(items) // (2 * self._workers) if isinstance(items, Sized) else _CHUNK
         try:
-            yield from pool.map(function, items, chunksize=_CHUNK)
+            with _interrupts_held_back():
+                results = pool.map(function, items, chunksize=max(1, min(share, _CHUNK)))
+            yield from results
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

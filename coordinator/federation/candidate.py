@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from coordinator.federation.start import Start
 from coordinator.home import Home
 from coordinator.store.blobs import FolderBlobs
-from coordinator.training import convert, parity
+from coordinator.training import export
 from coordinator.training.linear import LinearHead
-from coordinator.training.trainer import ENCODINGS
 from protocols.artifacts import Artifact
 from protocols.federation.head import Head
 from protocols.manifest import Golden, Label, ReleaseManifest, Stage
-from protocols.pipeline import LOGITS, Pipelines, StageRunner
+from protocols.pipeline import Pipelines
 from protocols.selftest import golden_scores
 
 
@@ -83,7 +78,7 @@ def make(
         **{k: v for k, v in training.items() if k not in ("out_of_fold", "recalibrated", "seconds")},
         "version": version,
         "head_weights": found.pop("encoding"),
-        "parity": {"head": head_artifact.sha256, **found},
+        "parity": found,
         "metrics": figures,
         "federated": report,
         "artifacts": [a.document() for a in new.artifacts],
@@ -94,15 +89,5 @@ def make(
 def _encode(start: Start, head: Head, labels: tuple[str, ...]) -> tuple[bytes, dict[str, Any]]:
     """The head's file: int8 if it answers like the float head on the coordinator's own images, else float16."""
     weights, bias = start.standard.plain(head)
-    linear, taps = LinearHead(weights, bias), start.subject.taps
-    reference = linear.logits(np.concatenate([start.taps[t] for t in taps], axis=1))
-    with tempfile.TemporaryDirectory() as folder:
-        channels = [start.taps[t].shape[1] for t in taps]
-        files = convert.convert_head(linear, taps, channels, Path(folder), [e.name for e in ENCODINGS])
-        for encoding, path in zip(ENCODINGS, files, strict=True):
-            runner = StageRunner(path)
-            got = [runner.run({t: start.taps[t][i : i + 1] for t in taps})[LOGITS][0] for i in range(len(reference))]
-            found = parity.compare(reference, np.array(got), list(labels))
-            if found["ok"] or encoding is ENCODINGS[-1]:
-                return path.read_bytes(), {**found, "encoding": encoding.name}
-    raise AssertionError
+    found = export.linear(LinearHead(weights, bias), start.subject.taps, start.taps, list(labels))
+    return found.data, {**found.parity, "encoding": found.encoding.name}

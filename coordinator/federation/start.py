@@ -41,6 +41,20 @@ class Start:
     taps: dict[str, NDArray[np.float32]]
 
 
+def check(manifest: ReleaseManifest) -> None:
+    """Refuse at once what ``prepare`` would refuse later: a model that is not a head on pooled features of a trunk of ours.
+
+    Raises:
+        CoordinatorError: ``federation.not_linear``.
+    """
+    if (
+        manifest.backbone is None
+        or len(manifest.stages) != 2
+        or any(n.endswith("_map") for n in manifest.stages[1].inputs)
+    ):
+        raise CoordinatorError("federation.not_linear", model=manifest.name)
+
+
 def prepare(manifest: ReleaseManifest, samples: Sequence[Sample], home: Home, engine: Engine) -> Start:
     """Read a linear head off its file. Blocking.
 
@@ -49,8 +63,7 @@ def prepare(manifest: ReleaseManifest, samples: Sequence[Sample], home: Home, en
             gone, so that nobody knows in which coordinates its sites should meet.
     """
     artifacts = FolderBlobs(home.artifacts)
-    if manifest.backbone is None or len(manifest.stages) != 2:
-        raise CoordinatorError("federation.not_linear", model=manifest.name)
+    check(manifest)
     if not samples:
         raise CoordinatorError("federation.no_training_images", model=manifest.name)
     trunk, stage = manifest.stages

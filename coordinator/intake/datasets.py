@@ -35,6 +35,8 @@ from coordinator.store.database import Database
 from coordinator.store.tables import datasets, labels, models, quarantine, sample_facts, samples
 from coordinator.training import oof
 from coordinator.training.features import FeatureCache
+from coordinator.training.ladder import work
+from coordinator.training.spatial.maps import MapCache
 from disease_kb.store import KnowledgeBase
 from protocols.imaging import MIN_EDGE_PX, PREPARE_VERSION
 from protocols.manifest import SLUG
@@ -251,7 +253,9 @@ class Datasets:
         orphans = stored(self._home.images) - used
         if orphans:
             FeatureCache(self._home.features).remove(sorted(orphans))
+            MapCache(self._home.maps, 0).remove(sorted(orphans))
             oof.forget(self._home.out_of_fold, orphans)
+            work.forget(self._home.trainings, orphans)
         for folder, gone in (
             (self._home.images, orphans),
             (self._home.originals, stored(self._home.originals) - originals),

@@ -96,10 +96,14 @@ async def _train(coordinator: Coordinator, job: Job, now: datetime, progress: Pr
 
     if job.attempts > 1 and (found := await _trained_by(coordinator.database, job)) is not None:
         return found
-    backbone = coordinator.config.backbone or nsfwjs.BACKBONE_ID
-    trained = await train_dataset(
-        coordinator, job.request.subject, backbone, job.request.options["effort"], None, now, progress, {"job": job.id}
-    )
+    backbones = [coordinator.config.backbone or nsfwjs.BACKBONE_ID]
+
+    def told(part: str, done: int, total: int) -> None:
+        if part != "time":  # a job shows the part that it is at
+            progress(part, done, total)
+
+    effort = job.request.options["effort"]
+    trained = await train_dataset(coordinator, job.request.subject, backbones, effort, None, now, told, {"job": job.id})
     return trained.document
 
 

@@ -58,6 +58,11 @@ _COVERED = Words("Share of sets that hold the true label", "预测集包含真�
 _STATED = Words("stated", "声明值")
 _MEASURED = Words("measured, with 95 % interval", "实测值及 95% 区间")
 _ALL = Words("all images", "全部图像")
+_KILOBYTES = Words("Size of the head, kB", "头部大小（kB）")
+_BALANCED = Words("Balanced accuracy on unseen groups", "未见分组上的平衡准确率")
+_PUBLISHED = Words("published", "已发布")
+_TRIED = Words("tried, with 95 % interval", "尝试过的方案及 95% 区间")
+_FRONTIER = Words("frontier", "前沿")
 _SET_SIZE = Words("labels\na set", "平均\n标签数")
 
 
@@ -221,6 +226,39 @@ def coverage(
         drawing.figure.legend(loc="lower left", bbox_to_anchor=(0.02, 0.0), frameon=False, ncols=2, fontsize=8.5,
                               columnspacing=1.2, handletextpad=0.5)  # fmt: skip
         return drawing.svg(Words("Coverage of the prediction sets by class", "各类别预测集的覆盖率"), language)
+
+
+def frontier(points: Sequence[dict[str, Any]], language: Language) -> str:
+    """Bytes of heads against balanced accuracy, with the line that no smaller head beats.
+
+    Args:
+        points: as ``training.ladder.frontier.document`` gives them.
+        language: of the axes.
+    """
+    with _figure(_EDGE_IN + 1.1, _EDGE_IN - 0.3, "frontier") as drawing:
+        axes = drawing.axes(0.68, 0.95, _EDGE_IN + 0.25, _EDGE_IN - 1.4)
+        for number, point in enumerate(points):
+            x, y = point["bytes"] / 1000, point["balanced_accuracy"]
+            if point["low"] is not None:
+                axes.plot([x, x], [point["low"], point["high"]], color=_GREY, linewidth=0.9, alpha=0.7)
+            axes.plot(x, y, "o", color=_GREY, markersize=4, label=_TRIED.of(language) if number == 0 else None)
+        best = [p for p in points if p["frontier"]]
+        steps = [(p["bytes"] / 1000, p["balanced_accuracy"]) for p in best]
+        axes.step(
+            *zip(*steps, strict=True), where="post", color=_COLOURS[0], linewidth=1.5, label=_FRONTIER.of(language)
+        )
+        axes.plot(*zip(*steps, strict=True), "o", color=_COLOURS[0], markersize=5)
+        for point in points:
+            if point["chosen"]:
+                axes.plot(point["bytes"] / 1000, point["balanced_accuracy"], "D", color=_COLOURS[1], markersize=7,
+                          label=_PUBLISHED.of(language))  # fmt: skip
+        axes.set_xlim(0, max(p["bytes"] for p in points) / 1000 * 1.08)
+        axes.grid(True, linewidth=0.6)
+        axes.set_xlabel(_KILOBYTES.of(language))
+        axes.set_ylabel(_BALANCED.of(language))
+        drawing.figure.legend(loc="lower left", bbox_to_anchor=(0.02, 0.0), frameon=False, ncols=3, fontsize=8.5,
+                              columnspacing=1.2, handletextpad=0.5)  # fmt: skip
+        return drawing.svg(Words("Bytes against balanced accuracy", "字节数与平衡准确率"), language)
 
 
 def _low(row: ClassCoverage) -> float:

@@ -41,6 +41,13 @@ def _convert(converter: Any, weights: str) -> bytes:
     return bytes(converter.convert())
 
 
+def convert_module(saved: str, weights: str) -> bytes:
+    """TFLite bytes of a saved module with one signature; ``weights`` as in ``_convert``."""
+    import tensorflow as tf
+
+    return _convert(tf.lite.TFLiteConverter.from_saved_model(saved), weights)
+
+
 def trunk(name: str, cache: Path, target: Path) -> dict[str, Any]:
     """Convert a backbone to the trunk with all its named outputs; they are final, one more would cost every node 22 MB."""
     import keras
@@ -60,7 +67,7 @@ def trunk(name: str, cache: Path, target: Path) -> dict[str, Any]:
     return {"weights_sha256": weights_sha256}
 
 
-def _same_twice(make: Callable[[], T], what: str) -> T:
+def same_twice(make: Callable[[], T], what: str) -> T:
     """Convert twice: what does not come out the same cannot be checked by anybody.
 
     Raises:
@@ -74,28 +81,67 @@ def _same_twice(make: Callable[[], T], what: str) -> T:
 
 def head(source: Path, folder: Path, encodings: list[str]) -> dict[str, Any]:
     """Convert a linear head; each tap has a product of its own, so that each is quantised on its own scale."""
+    names, specs, answer = _linear(source)
+    _write(lambda **taps: {LOGITS: answer(taps)}, {n: specs[n] for n in names}, folder, encodings)
+    return {}
+
+
+def joined(source: Path, folded: Path, document: str, folder: Path, encodings: list[str]) -> dict[str, Any]:
+    """Convert the sum of a linear and a spatial head; only the spatial one's part has a place, the rest is spread evenly.
+
+    Args:
+        source: of the linear head, whose ``shape`` is that of the maps and whose ``scale`` multiplies the spatial head.
+        folded: weights of the spatial head.
+        document: its configuration, JSON.
+        folder: where to.
+        encodings: of the weights.
+    """
+    import tensorflow as tf
+
+    from coordinator.training.spatial import network
+    from coordinator.training.spatial.config import SpatialConfig
+
+    config = SpatialConfig.from_document(json.loads(document))
+    names, specs, answer = _linear(source)
+    with np.load(source) as arrays, np.load(folded) as found:
+        shape, scale = [int(n) for n in arrays["shape"]], np.float32(arrays["scale"])
+        weights = {n: found[n] * scale if n in ("answer", "answer_bias") else found[n] for n in found.files}
+
+    def both(**inputs: Any) -> dict[str, Any]:
+        located = network.located(config, weights, **{n: inputs[n] for n in config.inputs})
+        return {**located, LOGITS: located[LOGITS] + answer({n: inputs[n] for n in names})}
+
+    maps = {n: tf.TensorSpec([1, *shape], tf.float32, name=n) for n in config.inputs}
+    _write(both, {**{n: specs[n] for n in names}, **maps}, folder, encodings)
+    return {}
+
+
+def _linear(source: Path) -> tuple[list[str], dict[str, Any], Callable[[dict[str, Any]], Any]]:
+    """Taps of a stored linear head, what they look like, and its logits as a graph."""
     import tensorflow as tf
 
     with np.load(source) as arrays:
         names = [str(n) for n in arrays["taps"]]
         kernels = {tap: tf.constant(arrays[f"weights/{tap}"]) for tap in names}
         bias = tf.constant(arrays["bias"])
+    specs = {tap: tf.TensorSpec([1, kernel.shape[0]], tf.float32, name=tap) for tap, kernel in kernels.items()}
+    return names, specs, lambda taps: tf.add_n([tf.matmul(taps[tap], kernels[tap]) for tap in names]) + bias
+
+
+def _write(answer: Callable[..., dict[str, Any]], specs: dict[str, Any], folder: Path, encodings: list[str]) -> None:
+    """Convert a function of named inputs, twice in each encoding."""
+    import tensorflow as tf
 
     def once(weights: str) -> bytes:
         module = tf.Module()
-        module.evidence = tf.function(
-            lambda **taps: {LOGITS: tf.add_n([tf.matmul(taps[tap], kernels[tap]) for tap in names]) + bias}
-        )
-        signature = module.evidence.get_concrete_function(
-            **{tap: tf.TensorSpec([1, kernel.shape[0]], tf.float32, name=tap) for tap, kernel in kernels.items()}
-        )
+        module.evidence = tf.function(answer)
+        signature = module.evidence.get_concrete_function(**specs)
         with tempfile.TemporaryDirectory() as saved:
             tf.saved_model.save(module, saved, signatures=signature)
-            return _convert(tf.lite.TFLiteConverter.from_saved_model(saved), weights)
+            return convert_module(saved, weights)
 
     for encoding in encodings:
-        (folder / f"{encoding}.tflite").write_bytes(_same_twice(partial(once, encoding), "head"))
-    return {}
+        (folder / f"{encoding}.tflite").write_bytes(same_twice(partial(once, encoding), "head"))
 
 
 def run(*arguments: str) -> dict[str, Any]:
@@ -129,13 +175,35 @@ def convert_head(
     linear: LinearHead, taps: tuple[str, ...], channels: list[int], folder: Path, encodings: list[str]
 ) -> list[Path]:
     """Convert a linear head in a child, once for each encoding (TensorFlow's start takes far longer); returns TFLite files."""
+    source = _store(linear, taps, channels, folder)
+    run("head", str(source), str(folder), *encodings)
+    return [folder / f"{encoding}.tflite" for encoding in encodings]
+
+
+def convert_joined(
+    linear: LinearHead,
+    taps: tuple[str, ...],
+    channels: list[int],
+    folded: Path,
+    document: dict[str, Any],
+    shape: tuple[int, int, int],
+    scale: float,
+    folder: Path,
+    encodings: list[str],
+) -> list[Path]:
+    """Convert a linear head and ``scale`` times a spatial one as one file, in a child; arguments as ``joined``."""
+    source = _store(linear, taps, channels, folder, shape=np.array(shape), scale=np.float32(scale))
+    run("joined", str(source), str(folded), json.dumps(document), str(folder), *encodings)
+    return [folder / f"{encoding}.tflite" for encoding in encodings]
+
+
+def _store(linear: LinearHead, taps: tuple[str, ...], channels: list[int], folder: Path, **more: Any) -> Path:
     source = folder / "head.npz"
     starts = np.cumsum([0, *channels])
     kernels = {f"weights/{t}": linear.weights[a:b] for t, a, b in zip(taps, starts, starts[1:], strict=False)}
-    arrays: dict[str, Any] = {"taps": np.array(taps), "bias": linear.bias, **kernels}
+    arrays: dict[str, Any] = {"taps": np.array(taps), "bias": linear.bias, **kernels, **more}
     np.savez(source, **arrays)
-    run("head", str(source), str(folder), *encodings)
-    return [folder / f"{encoding}.tflite" for encoding in encodings]
+    return source
 
 
 def _main(arguments: list[str]) -> int:
@@ -145,6 +213,8 @@ def _main(arguments: list[str]) -> int:
                 answer = trunk(name, Path(cache), Path(target))
             case ["head", source, folder, *encodings]:
                 answer = head(Path(source), Path(folder), encodings)
+            case ["joined", source, folded, document, folder, *encodings]:
+                answer = joined(Path(source), Path(folded), document, Path(folder), encodings)
             case _:
                 return 2
     except MedMeshError as error:

@@ -2,7 +2,7 @@
 
 The key is (image digest, view, preparation version, trunk digest). Values are float32, exactly as LiteRT gave them: what
 a head is trained on is what nodes will compute. View 0 is the image itself; the others are altered as another site's
-camera might (``views``).
+camera might (``views``), as far as the modality allows.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from coordinator.engine import Engine
 from coordinator.training import views
+from coordinator.training.modality import Modality
+from coordinator.training.spatial.maps import MapStore, packed
 from protocols.imaging import PREPARE_VERSION, InputSpec, Quality, measure_quality, open_image, prepare
 from protocols.novelty import LAYOUT_EDGE, thumbnail
 from protocols.pipeline import StageRunner
@@ -41,8 +43,16 @@ class Trunk:
 @dataclass(frozen=True)
 class _Task:
     image: Path
-    key: str  # digest, or digest/number of the view
+    key: str  # digest, or ``views.key_of``
     trunk: Trunk
+    layers: tuple[str, ...] = ()  # whose maps are kept too
+
+
+@dataclass(frozen=True)
+class _Computed:
+    key: str
+    value: bytes
+    maps: dict[str, bytes]  # by layer, as ``spatial.maps`` stores them
 
 
 @dataclass(frozen=True)
@@ -65,8 +75,8 @@ class Extraction:
 _runners: dict[Path, StageRunner] = {}  # one a worker process; loading costs more than an image
 
 
-def compute(task: _Task) -> tuple[str, bytes]:
-    """Features of one view: quality, thumbnail and all taps, float32, one after the other. Runs in a worker."""
+def compute(task: _Task) -> _Computed:
+    """Features of one view: quality, thumbnail and all taps, float32, one after the other, and maps. Runs in a worker."""
     runner = _runners.get(task.trunk.path)
     if runner is None:
         runner = _runners.setdefault(task.trunk.path, StageRunner(task.trunk.path))
@@ -76,7 +86,15 @@ def compute(task: _Task) -> tuple[str, bytes]:
     quality = measure_quality(pixels, spec)
     outputs = runner.run({next(iter(runner.inputs)): pixels})
     parts = [np.array(astuple(quality)), thumbnail(pixels, spec), *(outputs[t][0] for t in task.trunk.taps)]
-    return task.key, np.concatenate(parts).astype("<f4").tobytes()
+    maps = {layer: packed(outputs[f"{layer}_map"][0]) for layer in task.layers}
+    return _Computed(task.key, np.concatenate(parts).astype("<f4").tobytes(), maps)
+
+
+def map_shapes(trunk: Trunk, layers: tuple[str, ...]) -> dict[str, tuple[int, int, int]]:
+    """Height, width and channels of the maps that a trunk gives, by layer."""
+    outputs = StageRunner(trunk.path).outputs
+    shapes = {layer: outputs[f"{layer}_map"] for layer in layers}
+    return {layer: (int(shape[1]), int(shape[2]), int(shape[3])) for layer, shape in shapes.items()}
 
 
 class FeatureCache:
@@ -101,27 +119,58 @@ class FeatureCache:
         engine: Engine,
         progress: Callable[[int, int], None],
         view: int = 0,
+        maps: MapStore | None = None,
+        modality: Modality = "other",
     ) -> Extraction:
-        """Features of ``images`` (digest, file), computing only what is missing; an interrupted run loses little."""
-        keyed = [(sha256 if view == 0 else f"{sha256}/{view}", path) for sha256, path in images]
+        """Features of ``images`` (digest, file), computing only what is missing; an interrupted run loses little.
+
+        Args:
+            images: digest and file of each.
+            trunk: what computes them.
+            engine: where.
+            progress: told how many of the missing ones are done.
+            view: 0 for the images themselves.
+            maps: where their maps are kept in the same pass; None: nowhere.
+            modality: what views may change.
+
+        Raises:
+            CoordinatorError: ``train.spatial_no_room`` where the maps do not fit into their limit.
+        """
+        keyed = [(_key(sha256, view, modality), path) for sha256, path in images]
+        lacking = maps.missing([key for key, _ in keyed]) if maps else set()
+        layers = tuple(maps.shapes) if maps else ()
         with self._open(trunk.sha256) as database:
-            known = {row[0] for row in database.execute("SELECT image FROM features")}
-            tasks = [_Task(path, key, trunk) for key, path in dict(keyed).items() if key not in known]
-            for done, row in enumerate(engine.map(compute, tasks) if tasks else (), start=1):
-                database.execute("INSERT OR REPLACE INTO features VALUES (?, ?)", row)
+            known = {row[0] for row in database.execute("SELECT image FROM features")} - lacking
+            tasks = [_Task(path, key, trunk, layers) for key, path in dict(keyed).items() if key not in known]
+            for done, found in enumerate(engine.map(compute, tasks) if tasks else (), start=1):
+                database.execute("INSERT OR REPLACE INTO features VALUES (?, ?)", (found.key, found.value))
+                if maps:
+                    maps.put(found.key, found.maps)
                 if done % _COMMIT_EVERY == 0 or done == len(tasks):
                     database.commit()
+                    if maps:
+                        maps.flush()
                 progress(done, len(tasks))
             rows = [
                 database.execute("SELECT value FROM features WHERE image = ?", (key,)).fetchone()[0] for key, _ in keyed
             ]
         return _unpack(rows, trunk, len(tasks))
 
+    def missing(self, digests: list[str], trunk: Trunk, view: int = 0, modality: Modality = "other") -> int:
+        """How many of the images ``extract`` would have to compute."""
+        with self._open(trunk.sha256) as database:
+            known = {row[0] for row in database.execute("SELECT image FROM features")}
+        return len({_key(sha256, view, modality) for sha256 in digests} - known)
+
     def remove(self, digests: list[str]) -> None:
         """Forget images, for every trunk."""
         for path in self._folder.glob("*.sqlite"):
             with closing(sqlite3.connect(path, timeout=30)) as database, database:
                 database.executemany("DELETE FROM features WHERE substr(image, 1, 64) = ?", [(d,) for d in digests])
+
+
+def _key(sha256: str, view: int, modality: Modality) -> str:
+    return sha256 if view == 0 else views.key_of(sha256, view, modality)
 
 
 def _unpack(rows: list[bytes], trunk: Trunk, computed: int) -> Extraction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,13 @@ from scipy.linalg import eigh
 
 MAX_RANK = 640
 _ITERATIONS = 400
+Method = Literal["logistic", "tempered", "ridge"]
+# From the stiffest. Logistic: scikit-learn's C. Ridge: the inverse of the penalty on squared weights for each image.
+STRENGTHS: dict[Method, tuple[float, ...]] = {
+    "logistic": (1e-4, 1e-3, 3e-3, 1e-2, 1e-1),
+    "tempered": (1e-3, 1e-2, 1e-1),
+    "ridge": (0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
+}
 
 
 @dataclass(frozen=True)
@@ -34,16 +42,23 @@ class Projection:
 
     L2-regularised regression on n images never leaves the span of those images, so d = 10,000 features can be replaced
     by at most n coordinates without changing the fit; coordinates beyond ``MAX_RANK`` carry almost no variance. One
-    projection serves a whole path of regularisation strengths.
+    projection serves both methods and a whole path of regularisation strengths.
     """
 
-    def __init__(self, features: NDArray[np.float32]) -> None:
-        """Args: features: float32 [images, features]."""
+    def __init__(self, features: NDArray[np.float32], blocks: tuple[int, ...] = ()) -> None:
+        """Args:
+        features: float32 [images, features].
+        blocks: widths of the taps that the features consist of, where each tap shall count alike, however many
+            channels it has; else each feature counts alike.
+        """
         self._mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
         standard = features - self._mean
         spread = np.sqrt(np.einsum("ij,ij->j", standard, standard) / len(features))
         # A feature that hardly ever moves must not be blown up to unit variance.
         self._scale = np.maximum(spread, max(1e-3 * float(spread.max()), 1e-9)).astype(np.float32)
+        if blocks:
+            mean_width = features.shape[1] / len(blocks)
+            self._scale *= np.repeat(np.sqrt(np.array(blocks) / mean_width), blocks).astype(np.float32)
         standard /= self._scale
         gram = standard @ standard.T if len(features) <= features.shape[1] else standard.T @ standard
         values, vectors = eigh(gram, driver="evd")  # all of them: faster than the fewer by any other driver
@@ -57,18 +72,55 @@ class Projection:
             self._axes = vectors.astype(np.float32)
             self.coordinates = (standard @ self._axes).astype(np.float64)
 
-    def fit(self, labels: NDArray[np.int64], strength: float) -> LinearHead:
-        """Fit logistic regression, classes weighted to count alike. ``strength`` is scikit-learn's C."""
-        from sklearn.linear_model import LogisticRegression  # over a second to import: only for who trains
-        from threadpoolctl import threadpool_limits
-
-        model = LogisticRegression(C=strength, class_weight="balanced", max_iter=_ITERATIONS, tol=1e-4)
-        with threadpool_limits(1):  # threads that wait for each other make these small products ten times slower
-            model.fit(self.coordinates, labels)
-        coefficients, intercepts = model.coef_, model.intercept_
-        if len(coefficients) == 1:  # two classes: scikit-learn keeps one row; ours has one a label
-            coefficients = np.vstack([-coefficients / 2, coefficients / 2])
-            intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
+    def fit(self, labels: NDArray[np.int64], strength: float, method: Method = "logistic") -> LinearHead:
+        """Fit, classes weighted to count alike; a higher ``strength`` follows the images more closely."""
+        if method == "ridge":
+            coefficients, intercepts = _ridge(self.coordinates, labels, strength)
+        else:
+            coefficients, intercepts = _logistic(
+                self.coordinates, labels, strength, 1.0 if method == "logistic" else 0.5
+            )
         weights = (self._axes @ coefficients.T.astype(np.float32)) / self._scale[:, np.newaxis]
         bias = intercepts.astype(np.float32) - self._mean @ weights
         return LinearHead(weights.astype(np.float32), bias.astype(np.float32))
+
+
+def _logistic(
+    coordinates: NDArray[np.float64], labels: NDArray[np.int64], strength: float, power: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Coefficients [labels, coordinates] and intercepts [labels] of logistic regression.
+
+    Classes are weighted by their count to minus ``power``; what weights leave of the imbalance is taken out of the intercepts
+    (logit adjustment, Menon et al. 2021). Weighted in full, ten images of a rare class pull as hard as a thousand of another.
+    """
+    from sklearn.linear_model import LogisticRegression  # over a second to import: only for who trains
+    from threadpoolctl import threadpool_limits
+
+    counts = np.bincount(labels).astype(np.float64)
+    weights = dict(enumerate((len(labels) / len(counts) / counts) ** power))
+    model = LogisticRegression(C=strength, class_weight=weights, max_iter=_ITERATIONS, tol=1e-4)
+    with threadpool_limits(1):  # threads that wait for each other make these small products ten times slower
+        model.fit(coordinates, labels)
+    coefficients, intercepts = model.coef_, model.intercept_
+    if len(coefficients) == 1:  # two classes: scikit-learn keeps one row; ours has one a label
+        coefficients = np.vstack([-coefficients / 2, coefficients / 2])
+        intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
+    return coefficients, intercepts - (1 - power) * np.log(counts / counts.mean())
+
+
+def _ridge(
+    coordinates: NDArray[np.float64], labels: NDArray[np.int64], strength: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same by penalised least squares on 1 for the image's label and −1 / (labels − 1) for the others, in closed form."""
+    classes = int(labels.max()) + 1
+    counts = np.bincount(labels, minlength=classes)
+    weights = (len(labels) / classes / counts)[labels]
+    targets = np.full((len(labels), classes), -1.0 / (classes - 1))
+    targets[np.arange(len(labels)), labels] = 1.0
+    total = weights.sum()
+    centre, level = weights @ coordinates / total, weights @ targets / total
+    moved = (coordinates - centre) * weights[:, np.newaxis]
+    normal = moved.T @ (coordinates - centre)
+    normal[np.diag_indices_from(normal)] += len(labels) / strength
+    slopes = np.linalg.solve(normal, moved.T @ (targets - level))
+    return slopes.T, level - centre @ slopes

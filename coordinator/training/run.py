@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from coordinator.intake.datasets import Datasets
-from coordinator.training.trainer import Effort, Plan, Progress, Trained, Trainer
+from coordinator.training.ladder.ascent import Effort
+from coordinator.training.modality import Modality
+from coordinator.training.plan import Plan
+from coordinator.training.trainer import Progress, Trained, Trainer
+from protocols.errors import MedMeshError
 from protocols.manifest import Label
 
 if TYPE_CHECKING:
@@ -18,14 +24,17 @@ if TYPE_CHECKING:
 async def train_dataset(
     coordinator: Coordinator,
     dataset: str,
-    backbone: str,
+    backbones: Sequence[str],
     effort: Effort,
     budget_kb: int | None,
     now: datetime,
     progress: Progress,
     also: dict[str, Any] | None = None,
+    modality: Modality | None = None,
 ) -> Trained:
     """Train a new version from a data set and record it, with ``also`` among what is recorded.
+
+    Where this is cancelled the training stops at its next step; started again, it goes on there.
 
     Raises:
         CoordinatorError: ``dataset.unknown``, ``train.…`` or ``backbone.…``; nothing is recorded then.
@@ -39,12 +48,25 @@ async def train_dataset(
         version=await coordinator.models.next_version(dataset),
         samples=await datasets.samples(dataset),
         labels=labels,
-        backbone=backbone,
+        backbones=tuple(backbones),
         effort=effort,
         budget_kb=budget_kb,
         now=now,
+        modality=modality,
     )
-    trained = await asyncio.to_thread(Trainer(coordinator.home, coordinator.engine).train, plan, progress)
+    trainer = Trainer(coordinator.home, coordinator.engine, coordinator.config.maps_mb)
+    stop = threading.Event()
+
+    def told(part: str, done: int, total: int) -> None:
+        if stop.is_set():
+            raise MedMeshError("interrupted")
+        progress(part, done, total)
+
+    try:
+        trained = await asyncio.to_thread(trainer.train, plan, told)
+    except asyncio.CancelledError:
+        stop.set()  # the thread cannot be cancelled; it would train on, and the process wait for it
+        raise
     trained.document.update(also or {})
     await coordinator.models.add(trained.manifest, trained.document)
     return trained

@@ -1,22 +1,22 @@
-"""Choosing taps and regularisation, and saying honestly how good the choice is.
+"""Choosing taps, method and regularisation of a linear head inside a training part, by grouped cross-validation.
 
-The choice is made inside each training part (inner folds); the reported figure comes from images that neither the fit nor
-the choice has seen (outer folds): nested grouped cross-validation.
+The choice is made inside each training part (inner folds); reported figures come from images that neither the fit nor the
+choice has seen (outer folds): nested grouped cross-validation (``ladder.linear``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.training import folds
-from coordinator.training.linear import LinearHead, Projection
+from coordinator.training.ladder.comparison import loss
+from coordinator.training.linear import STRENGTHS, LinearHead, Method, Projection
 from coordinator.training.metrics import balanced_accuracy, confusion
 
-STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 1e-1)
 INNER_FOLDS = 3
 OUTER_FOLDS = 5
 _INNER_SALT = 1000  # inner folds never coincide with outer ones
@@ -63,7 +63,7 @@ class Data:
         taps: name -> float32 [images, channels].
         labels: int64 [images], indices into the sorted class names.
         groups: str [images].
-        altered: name -> float32 [views, channels], views of some images; heads are fitted on them too, never tested.
+        altered: name -> float32 [views, channels], views of some images; heads may be fitted on them too.
         source: int64 [views], the image that each view is of.
     """
 
@@ -78,93 +78,100 @@ class Data:
         parts = [self.taps[t] if rows is None else self.taps[t][rows] for t in tap_set.taps]
         return np.concatenate(parts, axis=1)
 
-
-@dataclass
-class CrossValidation:
-    """Out-of-fold logits [repeats, images, labels] of each candidate and of the nested choice."""
-
-    candidates: dict[str, NDArray[np.float32]]
-    nested: NDArray[np.float32]
-    chosen: list[str] = field(default_factory=list)
+    def view_features(self, tap_set: TapSet, rows: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """The same of the views chosen by bool [views]."""
+        return np.concatenate([self.altered[t][rows] for t in tap_set.taps], axis=1)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A tap set with its regularisation strength."""
+    """A linear head that may be fitted.
+
+    Attributes:
+        tap_set: what it reads.
+        strength: of the fit, among ``linear.STRENGTHS``.
+        method: how it is fitted.
+        level: whether each tap counts alike, however many channels it has.
+    """
 
     tap_set: TapSet
     strength: float
+    method: Method = "logistic"
+    level: bool = False
+
+    def blocks(self, data: Data) -> tuple[int, ...]:
+        """What ``Projection`` takes."""
+        return tuple(data.taps[t].shape[1] for t in self.tap_set.taps) if self.level else ()
 
 
-def _inner_scores(
-    data: Data, rows: NDArray[np.bool_], candidates: tuple[TapSet, ...], classes: int
-) -> dict[tuple[str, float], float]:
-    """Balanced accuracy of each (candidate, strength) by grouped cross-validation within ``rows``."""
+@dataclass(frozen=True)
+class Trial:
+    """A choice with its figures on inner folds.
+
+    Attributes:
+        accuracy: balanced accuracy.
+        error: its standard error, groups taken for witnesses.
+        loss: class-balanced log-loss at the best temperature.
+    """
+
+    choice: Choice
+    accuracy: float
+    error: float
+    loss: float
+
+
+def trials(
+    data: Data,
+    rows: NDArray[np.bool_],
+    tap_sets: Sequence[TapSet],
+    methods: Sequence[Method] = ("logistic",),
+    level: bool = False,
+) -> list[Trial]:
+    """Try every tap set, method and strength by grouped cross-validation within ``rows``."""
     labels, groups = data.labels[rows], data.groups[rows]
     (plan,) = folds.plans(labels, groups, INNER_FOLDS, 1, _INNER_SALT)
-    result: dict[tuple[str, float], float] = {}
-    for candidate in candidates:
-        features = data.features(candidate, rows)
-        predicted = {c: np.zeros(len(labels), dtype=np.int64) for c in STRENGTHS}
+    found: list[Trial] = []
+    for tap_set in tap_sets:
+        choices = [Choice(tap_set, s, m, level) for m in methods for s in STRENGTHS[m]]
+        features = data.features(tap_set, rows)
+        logits = np.zeros((len(choices), len(labels), int(data.labels.max()) + 1), np.float32)
         for fold in np.unique(plan):
             train, test = plan != fold, plan == fold
-            projection = Projection(features[train])
-            for strength in STRENGTHS:
-                predicted[strength][test] = projection.fit(labels[train], strength).logits(features[test]).argmax(1)
-        for strength in STRENGTHS:
-            result[candidate.name, strength] = balanced_accuracy(confusion(labels, predicted[strength], classes))
-    return result
+            projection = Projection(features[train], choices[0].blocks(data))
+            for i, choice in enumerate(choices):
+                head = projection.fit(labels[train], choice.strength, choice.method)
+                logits[i, test] = head.logits(features[test])
+        found += [_judged(choice, labels, groups, row) for choice, row in zip(choices, logits, strict=True)]
+    return found
 
 
-def best(scores: dict[tuple[str, float], float], candidates: tuple[TapSet, ...]) -> Choice:
-    """The best-scoring pair; at a tie the smaller head, then the stronger regularisation."""
-    size = {c.name: len(c.taps) for c in candidates}
-    name, strength = min(scores, key=lambda k: (-scores[k], size[k[0]], k[1]))
-    return Choice(next(c for c in candidates if c.name == name), strength)
+def _judged(choice: Choice, labels: NDArray[np.int64], groups: NDArray[np.str_], logits: NDArray[np.float32]) -> Trial:
+    table = confusion(labels, logits.argmax(axis=1), logits.shape[1])
+    present = [c for c in range(len(table)) if table[c].sum()]
+    recall = np.array([table[c, c] / table[c].sum() for c in present])
+    witnesses = np.array([len(np.unique(groups[labels == c])) for c in present])
+    error = float(np.sqrt((recall * (1 - recall) / witnesses).sum()) / len(present))
+    return Trial(choice, balanced_accuracy(table), error, loss(labels, logits))
 
 
-def cross_validate(
-    data: Data, candidates: tuple[TapSet, ...], repeats: int, progress: Callable[[int, int], None]
-) -> CrossValidation:
-    """Nested grouped cross-validation of every candidate and of the choice among them."""
-    classes = int(data.labels.max()) + 1
-    plans = folds.plans(data.labels, data.groups, OUTER_FOLDS, repeats)
-    shape = (len(plans), len(data.labels), classes)
-    outcome = CrossValidation({c.name: np.zeros(shape, np.float32) for c in candidates}, np.zeros(shape, np.float32))
-    steps = sum(len(np.unique(plan)) for plan in plans)
-    done = 0
-    for repeat, plan in enumerate(plans):
-        for fold in np.unique(plan):
-            train, test = plan != fold, plan == fold
-            scores = _inner_scores(data, train, candidates, classes)
-            choice = best(scores, candidates)
-            outcome.chosen.append(choice.tap_set.name)
-            for candidate in candidates:
-                own = best({k: v for k, v in scores.items() if k[0] == candidate.name}, candidates)
-                head = fit(data, own, train)
-                logits = head.logits(data.features(candidate, test))
-                outcome.candidates[candidate.name][repeat, test] = logits
-                if candidate == choice.tap_set:
-                    outcome.nested[repeat, test] = logits
-            done += 1
-            progress(done, steps)
-    return outcome
+def best(found: Iterable[Trial]) -> Choice:
+    """The choice with the least loss among those whose balanced accuracy lies within a standard error of the highest.
+
+    Balanced accuracy of a few hundred images has a few hundred steps and many ties by chance; the loss moves with every
+    score. At a tie fewer taps, then the stiffer fit.
+    """
+    found = list(found)
+    top = max(found, key=lambda t: t.accuracy)
+    near = [t for t in found if t.accuracy >= top.accuracy - top.error]
+    return min(near, key=lambda t: (t.loss, len(t.choice.tap_set.taps), t.choice.strength)).choice
 
 
-def choose(data: Data, candidates: tuple[TapSet, ...]) -> Choice:
-    """The choice for the head that is shipped, made on all the data."""
-    everything = np.ones(len(data.labels), dtype=bool)
-    return best(_inner_scores(data, everything, candidates, int(data.labels.max()) + 1), candidates)
-
-
-def fit(data: Data, choice: Choice, rows: NDArray[np.bool_] | None = None) -> LinearHead:
-    """Fit the chosen head on ``rows`` (default: all images) and the altered views of them."""
-    taps = choice.tap_set.taps
+def fit(data: Data, choice: Choice, rows: NDArray[np.bool_] | None = None, views: bool = True) -> LinearHead:
+    """Fit the chosen head on ``rows`` (default: all images) and, unless told otherwise, the altered views of them."""
     features = data.features(choice.tap_set, rows)
     labels = data.labels if rows is None else data.labels[rows]
-    if len(data.source):
-        views = np.ones(len(data.source), dtype=bool) if rows is None else rows[data.source]
-        seen = np.concatenate([data.altered[t][views] for t in taps], axis=1)
-        features = np.concatenate([features, seen])
-        labels = np.concatenate([labels, data.labels[data.source[views]]])
-    return Projection(features).fit(labels, choice.strength)
+    if views and len(data.source):
+        seen = np.ones(len(data.source), dtype=bool) if rows is None else rows[data.source]
+        features = np.concatenate([features, data.view_features(choice.tap_set, seen)])
+        labels = np.concatenate([labels, data.labels[data.source[seen]]])
+    return Projection(features, choice.blocks(data)).fit(labels, choice.strength, choice.method)

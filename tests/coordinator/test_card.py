@@ -18,15 +18,17 @@ from coordinator.releases.cards import thresholds
 from coordinator.releases.cards.bundle import metadata
 from coordinator.releases.cards.content import card
 from coordinator.releases.cards.facts import CardFacts, Version, gather, headline
+from coordinator.releases.cards.ladder import ABOUT_FRONTIER
 from coordinator.reports import markdown, page
 from coordinator.reports.document import Alert, Document, Plot, Words
 from coordinator.store.blobs import FolderBlobs
 from coordinator.training import metrics, oof
+from coordinator.training.ladder.climb import REASONS
 from coordinator.training.recalibration import recalibrate
 from protocols.errors import Language
 from protocols.notice import NOTICE
 from protocols.novelty import Residuals
-from tests.support.answers import PATIENT, evaluation, trained, training
+from tests.support.answers import PATIENT, evaluation, rung, trained, training
 from tests.support.html import Page
 
 RELEASE = {
@@ -80,6 +82,7 @@ def test_what_tells_the_class_without_looking_stands_in_the_card() -> None:
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_card_holds_all_that_a_reader_must_know(language: Language) -> None:
     given = facts(RELEASE)
+    first_rung = {"en": "last pool", "zh": "最后一层池化"}[language]
     document = card(given)
     assert titles(document) == [
         "At a glance", "Intended use, and what it is not for", "Training data", "Method and backbone",
@@ -89,16 +92,16 @@ def test_card_holds_all_that_a_reader_must_know(language: Language) -> None:
     for rendered in (markdown.render(document, language), Page(page.render(document, language)).text):
         for wanted in (
             NOTICE["en"], NOTICE["zh"], "Hospital", "2026-01-02 03:04 UTC", "nsfwjs-4.4.0", "d" * 64, "MIT", "mixed7_avg",
-            "parasitized", "uninfected", "last pool", f"{given.manifest.calibration.temperature:.4f}", "labels_mapped",
+            "parasitized", "uninfected", first_rung, f"{given.manifest.calibration.temperature:.4f}", "labels_mapped",
             "abcdef0123456789", "First one", f"{given.manifest.metrics['ece']:.3f}",
         ):  # fmt: skip
             assert wanted in rendered
         assert rendered.index(NOTICE["zh"]) < 400
 
 
-def test_card_shows_four_plots_and_each_has_words_for_those_who_do_not_see() -> None:
+def test_card_shows_five_plots_and_each_has_words_for_those_who_do_not_see() -> None:
     html = page.render(card(facts()), "en")
-    assert len(re.findall(r'<svg role="img" aria-label="[^"]+"', html)) == 4 == Page(html).tags.count("figcaption")
+    assert len(re.findall(r'<svg role="img" aria-label="[^"]+"', html)) == 5 == Page(html).tags.count("figcaption")
 
 
 @pytest.mark.parametrize(
@@ -112,6 +115,40 @@ def test_both_languages_are_complete(options: dict[str, Any]) -> None:
         same = [re.sub(r"[\s,、]+", " ", text) for text in (found.en, found.zh)]  # lists of data
         if same[0] != same[1] and re.search("[A-Za-z]{3}", found.en):
             assert re.search(r"[\u4e00-\u9fff]", found.zh), found.en
+
+
+def test_the_ladder_says_what_each_rung_gained_and_why_it_was_kept() -> None:
+    text = markdown.render(card(facts()), "en")
+    assert "chosen taps (published)" in text and "+0.100 (+0.050 to +0.150)" in text
+    assert REASONS["contains"][0] in text and REASONS["not_shown"][0] in text
+    assert "chosen taps in 4 of 5, last pool in 1 of 5 folds" in text
+    assert "on the frontier" in text, "where there are no pictures, the table says the same"
+    assert REASONS["not_shown"][1] in markdown.render(card(facts()), "zh")
+
+
+def test_backbones_that_were_compared_stand_in_the_card() -> None:
+    given = facts()
+    rows = [
+        {**rung("x", 0.9, 1, "first", True), "backbone": "nsfwjs-4.4.0", "rung": "chosen taps"},
+        {**rung("x", 0.91, 1, "not_shown", False, 0.01), "backbone": "file:0123456789abcdef", "rung": "last pool"},
+    ]
+    text = markdown.render(card(replace(given, training={**given.training, "backbones": rows})), "en")
+    assert "nsfwjs-4.4.0 (published)" in text and "file:0123456789abcdef" in text
+    assert "file:0123456789abcdef" not in markdown.render(card(given), "en")
+
+
+def test_versions_from_before_the_ladder_have_a_card_too() -> None:
+    old = {
+        "name": "mixed7 avg",
+        "taps": ["mixed7_avg"],
+        "balanced_accuracy": 0.9,
+        "low": 0.8,
+        "high": 1.0,
+        "bytes": 5000,
+    }
+    given = replace(facts(), training={"taps": ["mixed7_avg"], "rungs": [old]})
+    text = markdown.render(card(given), "en")
+    assert "mixed7 avg (published)" in text and "0.900 (0.800 to 1.000)" in text
 
 
 def test_figures_of_the_card_are_those_of_the_manifest() -> None:
@@ -166,7 +203,8 @@ def test_labels_without_an_entry_stand_there_with_the_reason() -> None:
 def test_without_kept_answers_the_figures_stay_and_the_plots_go() -> None:
     document = card(replace(facts(), out_of_fold=None))
     assert "not kept" in alerts(document) and "Worst errors" not in titles(document)
-    assert not any(isinstance(block, Plot) for section in document.sections for block in section.blocks)
+    plots = [block for section in document.sections for block in section.blocks if isinstance(block, Plot)]
+    assert [p.caption for p in plots] == [ABOUT_FRONTIER], "its points are in the training document"
     assert "0.5" in markdown.render(document, "en")
 
 

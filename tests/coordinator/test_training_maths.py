@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import balanced_accuracy_score, recall_score
 
 from coordinator.training import metrics, selection
 from coordinator.training.calibration import calibrate
-from coordinator.training.linear import Projection
+from coordinator.training.linear import Method, Projection
 from coordinator.training.selection import Data, TapSet
 from protocols.recognition import prediction_set, scores
 
@@ -90,31 +90,66 @@ CANDIDATES = (TapSet("good", ("good",)), TapSet("noise", ("noise",)))
 
 def test_selection_finds_the_tap_that_carries_the_label() -> None:
     data = make_data()
-    seen: list[int] = []
-    result = selection.cross_validate(data, CANDIDATES, 1, lambda done, total: seen.append(done))
-    assert set(result.chosen) == {"good"} and seen == [1, 2, 3, 4, 5]
-    accuracy = (result.candidates["good"][0].argmax(1) == data.labels).mean()
-    assert accuracy > 0.8
-    assert abs((result.candidates["noise"][0].argmax(1) == data.labels).mean() - 0.5) < 0.12
-    assert (result.nested == result.candidates["good"]).all()
-    assert selection.choose(data, CANDIDATES).tap_set.name == "good"
+    rows = np.arange(300) % 3 > 0
+    found = selection.trials(data, rows, CANDIDATES, ("logistic", "ridge"))
+    accuracies = {name: [t.accuracy for t in found if t.choice.tap_set.name == name] for name in ("good", "noise")}
+    assert max(accuracies["good"]) > 0.8
+    assert abs(np.mean(accuracies["noise"]) - 0.5) < 0.12
+    assert selection.best(found).tap_set.name == "good"
 
 
-def test_nested_figure_is_not_flattered_by_choosing_among_noise() -> None:
-    generator = np.random.default_rng(8)
-    taps = {f"noise{i}": generator.normal(0, 1, (200, 20)).astype(np.float32) for i in range(6)}
-    labels = generator.integers(0, 2, 200)
-    data = Data(taps, labels, np.arange(200).astype(str))
-    candidates = tuple(TapSet(n, (n,)) for n in taps)
-    result = selection.cross_validate(data, candidates, 1, lambda d, t: None)
-    assert abs((result.nested[0].argmax(1) == labels).mean() - 0.5) < 0.11
+def trial(name: str, accuracy: float, lost: float, strength: float = 1.0) -> selection.Trial:
+    return selection.Trial(selection.Choice(TapSet(name, (name,)), strength), accuracy, 0.02, lost)
 
 
-def test_same_data_gives_the_same_bits() -> None:
+def test_within_a_standard_error_of_the_best_the_least_loss_is_chosen() -> None:
+    found = [trial("luckiest", 0.90, 0.30), trial("steadiest", 0.89, 0.25), trial("behind", 0.87, 0.20)]
+    assert selection.best(found).tap_set.name == "steadiest"
+
+
+def test_at_a_tie_the_stiffer_fit_is_chosen() -> None:
+    assert selection.best([trial("a", 0.9, 0.3, 1.0), trial("a", 0.9, 0.3, 0.1)]).strength == 0.1
+
+
+@pytest.mark.parametrize("method", ["logistic", "ridge"])
+def test_same_data_gives_the_same_bits(method: Method) -> None:
     data = make_data()
-    choice = selection.choose(data, CANDIDATES)
+    choice = selection.Choice(CANDIDATES[0], 0.1, method)
     first, second = selection.fit(data, choice), selection.fit(data, choice)
     assert first.weights.tobytes() == second.weights.tobytes()
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_ridge_equals_weighted_least_squares_on_the_features_themselves(classes: int) -> None:
+    features, labels = blobs(150, 20, classes)
+    head = Projection(features).fit(labels, 0.5, "ridge")
+    standard = (features - features.mean(0)) / features.std(0)
+    targets = np.where(np.eye(classes)[labels] == 1, 1.0, -1.0 / (classes - 1))
+    weights = len(labels) / classes / np.bincount(labels)[labels]
+    direct = Ridge(alpha=len(labels) / 0.5).fit(standard, targets, sample_weight=weights)
+    assert np.abs(head.logits(features) - direct.predict(standard)).max() < 1e-3
+
+
+def test_a_rare_class_counts_as_much_as_a_common_one() -> None:
+    features, labels = blobs(600, 30, gap=0.5)
+    keep = (labels == 0) | (np.cumsum(labels == 1) % 10 == 0)
+    for method in ("logistic", "tempered", "ridge"):
+        head = Projection(features[keep]).fit(labels[keep], 0.01, method)
+        called = head.logits(features[~keep]).argmax(1)
+        assert (called == 1).mean() > 0.5, f"{method}: the rare class would never be called"
+
+
+def test_taps_that_count_alike_are_not_drowned_by_a_wide_one() -> None:
+    good, labels = blobs(300, 10, gap=0.9)
+    wide = np.random.default_rng(5).normal(0, 1, (300, 3000)).astype(np.float32)
+    data = Data({"good": good, "wide": wide}, labels, np.arange(300).astype(str))
+    both = TapSet("both", ("good", "wide"))
+    rows = np.arange(300) < 200
+    accuracy = {}
+    for level in (False, True):
+        head = selection.fit(data, selection.Choice(both, 0.1, "ridge", level), rows)
+        accuracy[level] = (head.logits(data.features(both, ~rows)).argmax(1) == labels[~rows]).mean()
+    assert accuracy[True] > accuracy[False] + 0.05
 
 
 def test_conformal_sets_cover_as_stated_on_unseen_images() -> None:

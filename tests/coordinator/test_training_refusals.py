@@ -12,7 +12,9 @@ from coordinator.errors import CoordinatorError
 from coordinator.home import Home
 from coordinator.intake.datasets import Sample
 from coordinator.training.features import Extraction
-from coordinator.training.trainer import Altered, Plan, Trainer, as_data
+from coordinator.training.plan import Plan
+from coordinator.training.table import Altered, as_data
+from coordinator.training.trainer import Trainer
 from protocols.manifest import Label
 from tests.support.engine import InlineEngine
 
@@ -28,13 +30,13 @@ def samples(sick: int, healthy: int, groups: int) -> list[Sample]:
 def plan(found: list[Sample]) -> Plan:
     labels = [Label(name, None, "other") for name in NAMES]
     now = datetime(2026, 1, 2, tzinfo=UTC)
-    return Plan("malaria", "malaria", 1, found, labels, "random-1", "quick", None, now)
+    return Plan("malaria", "malaria", 1, found, labels, ("random-1",), "quick", None, now)
 
 
 def refusal(found: list[Sample], home: Path) -> CoordinatorError:
     """How training on these images is refused; it must not have begun."""
     with pytest.raises(CoordinatorError) as caught:
-        Trainer(Home(home), InlineEngine()).train(plan(found), lambda *steps: pytest.fail("began"))
+        Trainer(Home(home), InlineEngine(), 10).train(plan(found), lambda *steps: pytest.fail("began"))
     assert not list(home.iterdir())
     return caught.value
 
@@ -78,9 +80,12 @@ def test_features_that_are_no_numbers_are_refused_and_counted(
     extraction = Extraction(features(20, broken), [], 20, np.zeros((20, 192), np.float32))
     altered = Altered(features(6, broken_views), np.arange(6))
     with pytest.raises(CoordinatorError) as caught:
-        as_data(plan(found), extraction, altered)
+        as_data(found, plan(found).labels, extraction, altered)
     error = caught.value
     assert error.code == "train.bad_features" and f"{count} image(s)" in error.message()
     assert "another backbone" in error.remedy() and "更换主干" in error.remedy("zh")
     good = Altered(features(6), np.arange(6))
-    assert len(as_data(plan(found), Extraction(features(20), [], 20, extraction.thumbnails), good).labels) == 20
+    assert (
+        len(as_data(found, plan(found).labels, Extraction(features(20), [], 20, extraction.thumbnails), good).labels)
+        == 20
+    )

@@ -10,6 +10,11 @@ import numpy as np
 from coordinator.training import metrics, novelty
 from coordinator.training.calibration import calibrate, calibration_methods, quality_method
 from coordinator.training.evaluation import Evaluation, Prediction
+from coordinator.training.ladder import frontier
+from coordinator.training.ladder.climb import Verdict
+from coordinator.training.ladder.comparison import Difference
+from coordinator.training.ladder.frontier import Point
+from coordinator.training.metrics import Interval
 from coordinator.training.oof import OutOfFold
 from protocols.imaging import Quality
 from protocols.manifest import Backbone, Label, ReleaseManifest
@@ -80,24 +85,37 @@ def training() -> dict[str, Any]:
         "regularisation": 0.01,
         "views": 800,
         "effort": "quick",
+        "backbone": "nsfwjs-4.4.0",
         "rungs": [
-            {
-                "name": "last pool",
-                "taps": ["mixed10_avg"],
-                "balanced_accuracy": 0.8,
-                "low": 0.7,
-                "high": 0.9,
-                "bytes": 9000,
-            },
-            {
-                "name": "mixed7 avg",
-                "taps": ["mixed7_avg"],
-                "balanced_accuracy": 0.9,
-                "low": 0.8,
-                "high": 1.0,
-                "bytes": 5000,
-            },
+            rung("last pool", 0.8, 9000, "first"),
+            rung("chosen taps", 0.9, 5000, "contains", True, 0.1, ["mixed7_avg"]),
+            rung("better linear fit", 0.9, 5000, "not_shown", False, 0.004, ["mixed7_avg"]),
         ],
+        "frontier": frontier.document(
+            [Point("last pool", 9000, 0.8, 0.7, 0.9), Point("chosen taps", 5000, 0.9, 0.8, 1.0, True)]
+        ),
+        "chosen_in_folds": {"chosen taps": 4, "last pool": 1},
+        "backbones": [],
+    }
+
+
+def rung(
+    name: str, value: float, size: int, why: str, chosen: bool = False, gain: float | None = None, inputs: Any = ()
+) -> dict[str, Any]:
+    """A row of the ladder as training records it."""
+    interval = None if gain is None else Interval(gain, gain - 0.05, gain + 0.05)
+    difference = interval and Difference(interval, Interval(-gain if gain else 0.0, -0.1, 0.1))
+    verdict = Verdict(why not in ("not_shown", "worse"), why, gain and "last pool", difference)
+    return {
+        "name": name,
+        "backbone": "nsfwjs-4.4.0",
+        "inputs": list(inputs),
+        "balanced_accuracy": value,
+        "low": value - 0.1,
+        "high": min(value + 0.1, 1.0),
+        "bytes": size,
+        "chosen": chosen,
+        **verdict.document(),
     }
 
 

@@ -27,3 +27,9 @@ def behave(item: str) -> str:
 
 def lost(item: str) -> str:
     return f"lost {item}"
+
+
+def slow_pid(seconds: float) -> int:
+    """Work for some time; says which process did."""
+    time.sleep(seconds)
+    return os.getpid()

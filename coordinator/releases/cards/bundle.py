@@ -30,7 +30,7 @@ def metadata(facts: CardFacts) -> dict[str, Any]:
         "expected_calibration_error": manifest.metrics.get("ece"),
     }
     said = brought.facts_of(manifest)
-    method, licence = texts.METHOD, "not on record"
+    method, licence = texts.method(facts.training), "not on record"
     source = f"data set {manifest.data.get('dataset', 'not on record')} of {facts.maker}"
     meaning = "a calibrated score for each label; they sum to 1"
     if backbone is not None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from coordinator.intake.cleaning import FEW_IMAGES, IMBALANCE
 from coordinator.intake.shortcuts import sentence
-from coordinator.releases.cards import brought, federated, origin, texts, thresholds
+from coordinator.releases.cards import brought, federated, ladder, origin, texts, thresholds
 from coordinator.releases.cards.facts import CardFacts, Version, headline
 from coordinator.reports import sections
 from coordinator.reports.document import (
@@ -45,7 +45,7 @@ def card(facts: CardFacts) -> Document:
     parts: list[Section] = [_summary(facts, figures), texts.use(manifest), _data(manifest, figures), _method(facts)]
     parts.append(_performance(manifest, figures, scored))
     if facts.training.get("rungs"):
-        parts.append(_rungs(facts))
+        parts.append(ladder.section(facts.training))
     parts.append(_calibration(facts, figures, scored))
     if origin.KEY in manifest.data:
         parts.append(origin.section(manifest))
@@ -176,7 +176,7 @@ def _data(manifest: ReleaseManifest, figures: Figures | None) -> Section:
 
 def _method(facts: CardFacts) -> Section:
     manifest, training = facts.manifest, facts.training
-    method = texts.METHOD if brought.facts_of(manifest) is None else brought.METHOD
+    method = texts.method(training) if brought.facts_of(manifest) is None else brought.METHOD
     rows: list[tuple[Words, Cell]] = []
     if manifest.backbone is not None:
         rows += [
@@ -200,6 +200,8 @@ def _method(facts: CardFacts) -> Section:
         if training.get(key) not in (None, [], ""):
             value = training[key]
             rows.append((name, joined(map(str, value)) if isinstance(value, list) else str(value)))
+    if spatial := training.get("spatial"):
+        rows.append((Words("Head", "头部结构"), texts.spatial_head(spatial)))
     if found := training.get("parity"):
         rows.append((texts.PARITY, f"{found['agreement']:.2%}"))
     return Section(Words("Method and backbone", "方法与主干网络"), (Paragraph(method), Facts(tuple(rows))))
@@ -246,22 +248,6 @@ def _how(manifest: ReleaseManifest, scored: Scored | None) -> Cell:
     if scored is None:
         return str(manifest.metrics.get("method", NONE))
     return texts.nested(len(scored.scores))
-
-
-def _rungs(facts: CardFacts) -> Section:
-    chosen = facts.training.get("taps")
-    rows = tuple(
-        (
-            Words(f"{r['name']} (chosen)", f"{r['name']}（采用）") if r.get("taps") == chosen else r["name"],
-            interval(metrics.Interval(r["balanced_accuracy"], r["low"], r["high"])),
-            f"{r['bytes']:,}",
-        )
-        for r in facts.training["rungs"]
-    )
-    headings = (Words("rung", "方案"), Words("balanced accuracy", "平衡准确率"), Words("head bytes", "头部字节"))
-    return Section(
-        Words("Rungs that were compared", "比较过的方案"), (Paragraph(texts.ABOUT_RUNGS), Table(headings, rows))
-    )
 
 
 def _calibration(facts: CardFacts, figures: Figures | None, scored: Scored | None) -> Section:

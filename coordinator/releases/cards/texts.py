@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from coordinator.reports.document import Bullets, Cell, Paragraph, Section, Words, joined
 from protocols.manifest import ReleaseManifest
 
@@ -33,6 +35,18 @@ METHOD = Words(
     "固定的卷积主干把图像转换为特征，小型头部模型读取下列特征层，为每个标签给出得分。训练时各类别权重相等，与图像数量无关。"
     "特征层与正则化强度在每个训练部分内部通过交叉验证选择。",
 )
+SPATIAL_METHOD = Words(
+    "A frozen convolutional trunk turns the image into maps; a small convolutional head reads the maps below, judges every "
+    "location with its neighbours and sums up what it finds into one score for each label. Classes are weighted against their "
+    "number of images in training.",
+    "固定的卷积主干把图像转换为特征图，小型卷积头部读取下列特征图，结合邻域判断每个位置，并把结果汇总为每个标签的得分。"
+    "训练时按各类别图像数量加权以平衡。",
+)
+JOINED = Words(
+    " A linear head on the pools below is added to it, each at the temperature that suits it; only the convolutional part has a "
+    "place in explanations.",
+    "另加一个读取下列池化特征的线性头部，二者各按合适的温度缩放后相加；解释图只定位卷积部分。",
+)
 ABOUT_DATA = Words(
     "The images were collected by whoever made the data set; how patients were chosen, on which devices, and under which "
     "licence is not on record here. Ask the maker before reading the figures as those of another clinic.",
@@ -45,11 +59,6 @@ ABOUT_FIGURES = Words(
     "another site may do worse.",
     "嵌套交叉验证：被计入的图像及其同组图像既未参与拟合，也未参与特征层选择。每张图像均按最可能标签计入。括号内为按整组重采样的 "
     "95% 自助法区间；全部正确时，另一端取按组计算的精确二项界限。所有结果来自同一数据集，在其他站点可能更差。",
-)
-ABOUT_RUNGS = Words(
-    "Every rung was judged on the same folds. A heavier one is worth its bytes only if it beats the lighter by more than its "
-    "interval.",
-    "各方案使用相同的折进行比较。较大的方案只有在优势超过其区间时才值得其字节数。",
 )
 ABOUT_CALIBRATION = Words(
     "Scores are softmax values after temperature scaling, fitted on out-of-fold answers. A label stays in the prediction set "
@@ -77,9 +86,14 @@ PARITY = Words("Same label as before quantisation", "量化前后标签一致")
 TRAINING_FACTS = {
     "taps": Words("Taps", "特征层"),
     "head_weights": Words("Head weights", "头部权重格式"),
+    "rung": Words("Rung of the ladder", "阶梯方案"),
+    "fit_method": Words("Fitted by", "拟合方法"),
+    "fit_strength": Words("Strength of the fit", "拟合强度"),
     "regularisation": Words("Regularisation (C)", "正则化强度（C）"),
     "views": Words("Altered views trained on besides", "另外用于训练的变化视图"),
     "effort": Words("Effort", "训练力度"),
+    "modality": Words("Modality, which says what altered views may do", "影像类型（决定变化视图的允许范围）"),
+    "budget_bytes": Words("Most bytes a head might have", "头部字节上限"),
 }
 QUALITY = {
     "sharpness_min": Words("least sharpness", "最低清晰度"),
@@ -279,4 +293,23 @@ def about_novelty(inputs: tuple[str, ...]) -> Words:
         "views of them below the foreign one.",
         f"训练图像主轴无法解释的部分，取自 {names.zh} 和缩略图。界限通过按组交叉验证得到：几乎所有未见的训练图像低于熟悉界限，"
         "其强烈变化的视图大多低于异类界限。",
+    )
+
+
+def method(training: dict[str, Any]) -> Words:
+    """How a model of ours works: with a spatial head, or a linear one."""
+    if not training.get("spatial"):
+        return METHOD
+    joined = any(not name.endswith("_map") for name in training.get("taps", []))
+    return Words(SPATIAL_METHOD.en + JOINED.en, SPATIAL_METHOD.zh + JOINED.zh) if joined else SPATIAL_METHOD
+
+
+def spatial_head(found: dict[str, Any]) -> Words:
+    """The shape of a spatial head, from ``SpatialConfig.document``."""
+    pools = {"average": "平均", "maximum": "最大", "attention": "注意力"}
+    return Words(
+        f"convolutional: {found['members']} network(s) of {found['width']} channels, depth {found['depth']}; pooled by "
+        f"{', '.join(found['pooling'])}; at most {found['epochs']} epochs",
+        f"卷积：{found['members']} 个网络，{found['width']} 通道，深度 {found['depth']}；"
+        f"{'、'.join(pools[p] for p in found['pooling'])}池化；最多 {found['epochs']} 轮",
     )

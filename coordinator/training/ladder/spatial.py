@@ -1,0 +1,90 @@
+"""The rungs on the trunk's maps: which spatial heads each effort tries, and their answers for unseen groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.training.export import Exported
+from coordinator.training.ladder.budget import ENCODINGS
+from coordinator.training.selection import OUTER_FOLDS, Data
+from coordinator.training.spatial import released
+from coordinator.training.spatial.config import SpatialConfig
+from coordinator.training.spatial.maps import Maps
+from coordinator.training.spatial.training import SpatialFit, cross_validated, fitted
+
+# From light to heavy. No figure here was chosen for one data set: docs/adr/0025.
+_SMALL = SpatialConfig(
+    maps=("mixed4",), width=32, epochs=30, learning_rate=2e-3, weight_decay=0.05, label_smoothing=0.05, views=1
+)
+_MIDDLE = replace(_SMALL, width=64, depth=2)
+_LARGE = replace(_SMALL, maps=("mixed4", "mixed7"), width=48, depth=2)
+CONFIGS: dict[str, tuple[SpatialConfig, ...]] = {
+    "quick": (),
+    "standard": (_SMALL, _MIDDLE),
+    "full": (_SMALL, _MIDDLE, _LARGE),
+}
+MOST = {"quick": 0, "standard": 1, "full": 2}  # how many an effort trains: the largest that keep to the budget
+REPEATS = {"quick": 0, "standard": 1, "full": 2}  # of the cross-validation
+Told = Callable[[int, int], None]
+
+
+def name(config: SpatialConfig) -> str:
+    """How tables call a spatial head."""
+    members = f" x{config.members}" if config.members > 1 else ""
+    return f"spatial head {'+'.join(config.maps)}, {config.width} channels{members}"
+
+
+def within(effort: str, budget_bytes: int, labels: int) -> tuple[SpatialConfig, ...]:
+    """The spatial heads that an effort tries within a budget, from light to heavy."""
+    fitting = [c for c in CONFIGS[effort] if c.estimated_bytes(labels) <= budget_bytes]
+    return tuple(fitting[-MOST[effort] :]) if MOST[effort] else ()
+
+
+def layers(effort: str) -> tuple[str, ...]:
+    """The trunk's layers whose maps an effort needs."""
+    return tuple(sorted({layer for c in CONFIGS[effort] for layer in c.maps}))
+
+
+def views(effort: str) -> int:
+    """How many altered views of each image it needs maps of."""
+    return max((c.views for c in CONFIGS[effort]), default=0)
+
+
+def map_epochs(effort: str, budget_bytes: int, labels: int) -> int:
+    """Passes of one head over one map of all images, over all folds and a last fit; for telling the time."""
+    each = [c.epochs * c.members * len(c.maps) for c in within(effort, budget_bytes, labels)]
+    return sum(each) * (OUTER_FOLDS - 1) * REPEATS[effort] + max(each, default=0)
+
+
+def answers(
+    maps: Maps, data: Data, plans: Sequence[NDArray[np.int64]], config: SpatialConfig, work: Path, told: Told
+) -> NDArray[np.float32]:
+    """Out-of-fold logits [repeats, images, labels].
+
+    Raises:
+        CoordinatorError: ``train.spatial_…``.
+    """
+    return cross_validated(
+        maps, data.labels, data.groups, list(plans), config, work, lambda done, total, left: told(done, total)
+    )
+
+
+def fit(maps: Maps, data: Data, config: SpatialConfig, work: Path, told: Told) -> SpatialFit:
+    """Fit a spatial head on all images.
+
+    Raises:
+        CoordinatorError: ``train.spatial_…`` or ``train.conversion_…``.
+    """
+    return fitted(maps, data.labels, data.groups, config, work, lambda done, total, left: told(done, total))
+
+
+def export(fit: SpatialFit, maps: Maps, labels: list[str]) -> Exported:
+    """Its file, as it answers like the float head on the cached maps."""
+    found = released.choose(fit, maps, labels)
+    encoding = next(e for e in ENCODINGS if e.name == found.encoding)
+    return Exported(found.data, found.inputs, encoding, found.parity)

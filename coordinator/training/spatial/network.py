@@ -1,0 +1,321 @@
+"""The spatial head as a TensorFlow network: several heads at once, each with its own part of the images.
+
+Heads of all folds and members see the same batches, stacked along an axis, so that maps are read, decoded and multiplied
+once for all of them. AdamW works on each weight alone, so each head ends as it would by itself. Only children import this.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from coordinator.training.convert import convert_module, same_twice
+from coordinator.training.spatial.config import SpatialConfig
+from coordinator.training.spatial.maps import MapReader
+from protocols.explanation import EVIDENCE
+from protocols.pipeline import LOGITS
+
+Arrays = dict[str, NDArray[np.float32]]
+_EVALUATED = 64  # images a forward pass
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and deviation of each channel over the images that each head is fitted on, float32 [heads, channels], by layer."""
+
+    mean: Arrays
+    deviation: Arrays
+
+
+def moments(reader: MapReader, layers: tuple[str, ...], images: int, rows: NDArray[np.bool_]) -> Moments:
+    """Moments for heads fitted on ``rows`` [heads, images]."""
+    mean: Arrays = {}
+    deviation: Arrays = {}
+    for layer in layers:
+        sums, squares = [], []
+        for start in range(0, images, _EVALUATED):
+            levels, scales = reader.read(layer, np.arange(start, min(start + _EVALUATED, images)))
+            cells = levels.reshape(len(levels), -1, levels.shape[-1])
+            sums.append(cells.sum(axis=1, dtype=np.uint32) * scales.astype(np.float64))
+            wide = cells.astype(np.float32)
+            squares.append(np.einsum("icj,icj->ij", wide, wide) * np.square(scales.astype(np.float64)))
+        count = rows.sum(axis=1, keepdims=True) * cells.shape[1]
+        first = rows @ np.concatenate(sums) / count
+        second = rows @ np.concatenate(squares) / count
+        spread = np.sqrt(np.maximum(second - np.square(first), 0))
+        # A channel that hardly ever moves must not be blown up to unit variance.
+        floor = np.maximum(1e-2 * spread.max(axis=1, keepdims=True), 1e-9)
+        mean[layer], deviation[layer] = first.astype(np.float32), np.maximum(spread, floor).astype(np.float32)
+    return Moments(mean, deviation)
+
+
+def initial(config: SpatialConfig, channels: int, labels: int, seeds: list[tuple[int, ...]]) -> Arrays:
+    """First weights of a head for each seed, stacked."""
+    return _stack([_initial_of_one(config, channels, labels, np.random.default_rng(seed)) for seed in seeds])
+
+
+def _initial_of_one(config: SpatialConfig, channels: int, labels: int, chance: np.random.Generator) -> Arrays:
+    def normal(fan_in: int, *shape: int) -> NDArray[np.float32]:
+        return np.asarray(chance.normal(size=shape) * np.sqrt(2 / fan_in), dtype=np.float32)
+
+    def zeros(*shape: int) -> NDArray[np.float32]:
+        return np.zeros(shape, dtype=np.float32)
+
+    width = config.width
+    weights: Arrays = {}
+    for layer in config.maps:
+        weights[f"{layer}/reduce"], weights[f"{layer}/reduce_bias"] = normal(channels, channels, width), zeros(width)
+        for block in range(config.depth):
+            name = f"{layer}/{block}"
+            weights[f"{name}/around"], weights[f"{name}/around_bias"] = normal(9, 3, 3, width), zeros(width)
+            weights[f"{name}/mix"], weights[f"{name}/mix_bias"] = normal(width, width, width), zeros(width)
+        if "attention" in config.pooling:
+            weights[f"{layer}/attention"] = zeros(width)
+    weights["answer"] = normal(4 * config.features, config.features, labels)
+    weights["answer_bias"] = zeros(labels)
+    return weights
+
+
+def _stack(members: list[Arrays]) -> Arrays:
+    return {name: np.stack([m[name] for m in members]) for name in members[0]}
+
+
+class Heads:
+    """Stacked heads in training. The first axis of every weight is the head."""
+
+    def __init__(self, config: SpatialConfig, weights: Arrays, known: Moments, steps: int) -> None:
+        """Start from ``weights``; the learning rate falls to zero over ``steps``."""
+        self._config = config
+        self._count = len(weights["answer"])
+        self._weights = {n: keras.Variable(w, dtype="float32", name=n.replace("/", "-")) for n, w in weights.items()}
+        self._mean = {layer: tf.constant(v) for layer, v in known.mean.items()}
+        self._deviation = {layer: tf.constant(v) for layer, v in known.deviation.items()}
+        rising = int(config.warmup * steps)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0 if rising else config.learning_rate,
+            steps - rising,
+            warmup_target=config.learning_rate if rising else None,
+            warmup_steps=rising,
+        )
+        self._optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
+        plain = [v.name for n, v in self._weights.items() if n.endswith(("bias", "attention"))]
+        self._optimizer.exclude_from_weight_decay(var_names=plain)
+        self._optimizer.build(list(self._weights.values()))
+        self._step = tf.function(self._plain_step, reduce_retracing=True)
+        self._forward = tf.function(self._plain_forward, reduce_retracing=True)
+
+    def weights(self) -> Arrays:
+        """The weights as they are."""
+        return {name: np.array(v.numpy()) for name, v in self._weights.items()}
+
+    def state(self) -> list[NDArray[Any]]:
+        """Weights and the optimiser's memory, for a checkpoint."""
+        return [np.array(v.numpy()) for v in (*self._weights.values(), *self._optimizer.variables)]
+
+    def restore(self, state: list[NDArray[Any]]) -> None:
+        """Go on from ``state``."""
+        for variable, value in zip((*self._weights.values(), *self._optimizer.variables), state, strict=True):
+            variable.assign(value)
+
+    def replace(self, weights: Arrays) -> None:
+        """Take other weights."""
+        for name, value in weights.items():
+            self._weights[name].assign(value)
+
+    def step(self, maps: dict[str, Any], targets: NDArray[np.float32], weights: NDArray[np.float32], seed: int) -> Any:
+        """One batch; returns the summed loss, not yet waited for.
+
+        Args:
+            maps: by layer (levels uint8 [batch, h, w, channels], scales float32 [batch, channels]).
+            targets: [batch, labels], rows sum to 1.
+            weights: [heads, batch]; 0: not an image of that head's.
+            seed: of the dropout.
+        """
+        return self._step(maps, tf.constant(targets), tf.constant(weights), tf.constant([self._config.seed, seed]))
+
+    def logits(self, reader: MapReader, images: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Logits [heads, images, labels], without dropout."""
+        parts = []
+        for start in range(0, len(images), _EVALUATED):
+            some = images[start : start + _EVALUATED]
+            parts.append(self._forward({layer: reader.read(layer, some) for layer in self._config.maps}).numpy())
+        return np.concatenate(parts, axis=1)
+
+    def _plain_step(self, maps: Any, targets: Any, weights: Any, seed: Any) -> Any:
+        variables = list(self._weights.values())
+        values = [v.value for v in variables]
+        with tf.GradientTape() as tape:
+            features = self._features(maps, seed)
+            if self._config.dropout:
+                features = tf.nn.experimental.stateless_dropout(features, self._config.dropout, seed)
+            logits = self._answer(features)
+            losses = tf.nn.softmax_cross_entropy_with_logits(tf.broadcast_to(targets, tf.shape(logits)), logits)
+            loss = tf.reduce_sum(losses * weights)
+        self._optimizer.apply(tape.gradient(loss, values), variables)
+        return loss
+
+    def _plain_forward(self, maps: Any) -> Any:
+        return self._answer(self._features(maps))
+
+    def _answer(self, features: Any) -> Any:
+        return features @ self._weights["answer"].value + self._weights["answer_bias"].value[:, tf.newaxis]
+
+    def _features(self, maps: Any, seed: Any = None) -> Any:
+        """Pooled features [heads, batch, features]; ``seed``: of the dropout in training."""
+        parts = [(layer, *maps[layer]) for layer in self._config.maps]
+        pools = [self._pooled(layer, levels, scales, seed) for layer, levels, scales in parts]
+        return tf.concat([pool for found in pools for pool in found], axis=-1)
+
+    def _pooled(self, layer: str, levels: Any, scales: Any, seed: Any) -> list[Any]:
+        heads, width = self._count, self._config.width
+        shape = tf.shape(levels)
+        batch, height, across, channels = shape[0], shape[1], shape[2], levels.shape[3]
+        values = tf.reshape(tf.cast(levels, tf.float32) * scales[:, tf.newaxis, tf.newaxis], [-1, channels])
+        kernel, bias = self._reduction(layer)  # [heads, channels, width], [heads, width]
+        flat = tf.reshape(tf.transpose(kernel, [1, 0, 2]), [channels, heads * width])
+        cells = tf.nn.relu(values @ flat + tf.reshape(bias, [-1]))
+        if self._config.channel_dropout and seed is not None:
+            own = tf.stack([seed[0] + 1 + self._config.maps.index(layer), seed[1]])
+            kept = tf.ones([batch, 1, heads * width])
+            kept = tf.nn.experimental.stateless_dropout(kept, self._config.channel_dropout, own)
+            cells = tf.reshape(tf.reshape(cells, [batch, -1, heads * width]) * kept, [-1, heads * width])
+        for block in range(self._config.depth):
+            name = f"{layer}/{block}"
+            around = tf.reshape(
+                tf.transpose(self._weights[f"{name}/around"].value, [1, 2, 0, 3]), [3, 3, heads * width, 1]
+            )
+            grid = tf.reshape(cells, [batch, height, across, heads * width])
+            grid = tf.nn.depthwise_conv2d(grid, around, [1, 1, 1, 1], "SAME")
+            grid = grid + tf.reshape(self._weights[f"{name}/around_bias"].value, [-1])
+            apart = tf.transpose(tf.reshape(grid, [-1, heads, width]), [1, 0, 2])
+            mix, mix_bias = self._weights[f"{name}/mix"].value, self._weights[f"{name}/mix_bias"].value
+            apart = tf.nn.relu(apart @ mix + mix_bias[:, tf.newaxis])
+            if self._config.residual:
+                apart = apart + tf.transpose(tf.reshape(cells, [-1, heads, width]), [1, 0, 2])
+            if block + 1 < self._config.depth:
+                cells = tf.reshape(tf.transpose(apart, [1, 0, 2]), [-1, heads * width])
+        places = tf.reshape(apart, [heads, batch, height * across, width])
+        return [self._pool(layer, kind, places) for kind in self._config.pooling]
+
+    def _pool(self, layer: str, kind: str, places: Any) -> Any:
+        if kind == "average":
+            return tf.reduce_mean(places, axis=2)
+        if kind == "maximum":
+            return tf.reduce_max(places, axis=2)
+        attention = self._weights[f"{layer}/attention"].value[:, tf.newaxis, tf.newaxis]
+        share = tf.nn.softmax(tf.reduce_sum(places * attention, axis=3), axis=2)
+        return tf.reduce_sum(places * share[..., tf.newaxis], axis=2)
+
+    def _reduction(self, layer: str) -> tuple[Any, Any]:
+        """The first product with the standardisation folded in."""
+        kernel = self._weights[f"{layer}/reduce"].value / self._deviation[layer][..., tf.newaxis]
+        shift = tf.reduce_sum(self._mean[layer][..., tf.newaxis] * kernel, axis=1)
+        return kernel, self._weights[f"{layer}/reduce_bias"].value - shift
+
+
+def folded(config: SpatialConfig, weights: Arrays, known: Moments) -> Arrays:
+    """Weights with the standardisation folded in, for export."""
+    result = dict(weights)
+    for layer in config.maps:
+        kernel = weights[f"{layer}/reduce"] / known.deviation[layer][..., np.newaxis]
+        shift = (known.mean[layer][..., np.newaxis] * kernel).sum(axis=1)
+        result[f"{layer}/reduce"], result[f"{layer}/reduce_bias"] = kernel, weights[f"{layer}/reduce_bias"] - shift
+    return result
+
+
+def export(
+    config: SpatialConfig, weights: Arrays, shape: tuple[int, int, int], encodings: Sequence[str], folder: Path
+) -> None:
+    """Write ``<encoding>.tflite`` of the mean of the heads in ``weights``, which are ``folded``.
+
+    Inputs are the trunk's maps [1, h, w, channels]. ``evidence`` [1, h, w, labels] is each location's part of the logits: the
+    averaged features' shares, the maximum where it is reached, attention where it looks. ``logits`` [1, labels] are the sum of it
+    and the bias, so that the parts add up by construction and cost no weight twice.
+    """
+
+    def once(encoding: str) -> bytes:
+        module = tf.Module()
+        module.evidence = tf.function(partial(located, config, weights))
+        signature = module.evidence.get_concrete_function(
+            **{name: tf.TensorSpec([1, *shape], tf.float32, name=name) for name in config.inputs}
+        )
+        with tempfile.TemporaryDirectory() as saved:
+            tf.saved_model.save(module, saved, signatures=signature)
+            return convert_module(saved, encoding)
+
+    for encoding in encodings:
+        (folder / f"{encoding}.tflite").write_bytes(same_twice(partial(once, encoding), "head"))
+
+
+def located(config: SpatialConfig, weights: Arrays, **maps: Any) -> dict[str, Any]:
+    """``logits`` and ``evidence`` as a graph, of ``folded`` weights."""
+    parts = []
+    for layer in config.maps:
+        activation = maps[f"{layer}_map"]
+        parts += _parts_of_layer(config, weights, layer, activation)
+    _, height, across, _ = next(iter(maps.values())).shape
+    members = len(weights["answer"])
+    # The order of _parts_of_layer: layer, pool, member; of the answer's rows in each member: layer, pool.
+    rows = weights["answer"].reshape(members, len(config.maps) * len(config.pooling), config.width, -1)
+    answer = np.concatenate([rows[m, part] for part in range(rows.shape[1]) for m in range(members)]) / members
+    evidence = tf.concat(parts, axis=-1) @ tf.constant(answer, tf.float32)
+    logits = tf.reduce_sum(evidence, axis=0, keepdims=True) + tf.constant(weights["answer_bias"].mean(axis=0))
+    return {LOGITS: logits, EVIDENCE: tf.reshape(evidence, [1, height, across, answer.shape[1]])}
+
+
+def _parts_of_layer(config: SpatialConfig, weights: Arrays, layer: str, activation: Any) -> list[Any]:
+    """What each pool of each member takes from each location, [locations, width] each; their sums are the pooled features."""
+    members, width = len(weights["answer"]), config.width
+    _, height, across, channels = activation.shape
+    flat = weights[f"{layer}/reduce"].transpose(1, 0, 2).reshape(channels, members * width)
+    # Channels differ by orders of magnitude: scaled to weigh alike, int8 rounds them twelve times less (docs/adr/0024).
+    alike = np.maximum(np.abs(flat).max(axis=1), np.finfo(np.float32).tiny).astype(np.float32)
+    # Nothing is negative there; without the relu the converter would multiply the scales into the weights again.
+    scaled = tf.nn.relu(tf.reshape(activation, [height * across, channels]) * tf.constant(alike))
+    cells = scaled @ tf.constant((flat / alike[:, np.newaxis]).astype(np.float32))
+    cells = tf.nn.relu(cells + tf.constant(weights[f"{layer}/reduce_bias"].reshape(-1)))
+    for block in range(config.depth):
+        name = f"{layer}/{block}"
+        around = weights[f"{name}/around"].transpose(1, 2, 0, 3).reshape(3, 3, members * width, 1)
+        grid = tf.reshape(cells, [1, height, across, members * width])
+        grid = tf.nn.depthwise_conv2d(grid, tf.constant(around), [1, 1, 1, 1], "SAME")
+        grid = tf.reshape(grid + tf.constant(weights[f"{name}/around_bias"].reshape(-1)), [-1, members * width])
+        mixed = [grid[:, m * width : (m + 1) * width] @ tf.constant(weights[f"{name}/mix"][m]) for m in range(members)]
+        mixed_all = tf.nn.relu(tf.concat(mixed, axis=-1) + tf.constant(weights[f"{name}/mix_bias"].reshape(-1)))
+        cells = mixed_all + cells if config.residual else mixed_all
+    return [part for kind in config.pooling for part in _shares(weights, layer, kind, cells, members)]
+
+
+def _shares(weights: Arrays, layer: str, kind: str, cells: Any, members: int) -> list[Any]:
+    count, width = cells.shape[0], cells.shape[1] // members
+    if kind == "average":
+        located = cells * (1 / count)
+    elif kind == "maximum":
+        reached = tf.cast(cells >= tf.reduce_max(cells, axis=0, keepdims=True), tf.float32)
+        located = cells * (reached / tf.reduce_sum(reached, axis=0, keepdims=True))
+    else:
+        columns = [
+            cells[:, m * width : (m + 1) * width] @ tf.constant(weights[f"{layer}/attention"][m][:, np.newaxis])
+            for m in range(members)
+        ]
+        shares = [tf.transpose(tf.nn.softmax(tf.transpose(column))) for column in columns]
+        return [cells[:, m * width : (m + 1) * width] * share for m, share in enumerate(shares)]
+    return [located[:, m * width : (m + 1) * width] for m in range(members)]
+
+
+def prepare() -> None:
+    """Set TensorFlow up for a child: all cores that we may use, and the same result whenever it is run again."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    tf.config.threading.set_intra_op_parallelism_threads(cores)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.experimental.enable_op_determinism()
