@@ -19,14 +19,14 @@ from coordinator.training.spatial.training import SpatialFit, cross_validated, f
 
 # From light to heavy. No figure here was chosen for one data set: docs/adr/0025.
 _SMALL = SpatialConfig(
-    maps=("mixed4",), width=32, epochs=30, learning_rate=2e-3, weight_decay=0.05, label_smoothing=0.05, views=1
+    maps=("mixed4",), width=32, epochs=16, learning_rate=2e-3, weight_decay=0.05, label_smoothing=0.05, views=1
 )
 _MIDDLE = replace(_SMALL, width=64, depth=2)
 _LARGE = replace(_SMALL, maps=("mixed4", "mixed7"), width=48, depth=2)
 CONFIGS: dict[str, tuple[SpatialConfig, ...]] = {
     "quick": (),
-    "standard": (_SMALL, _MIDDLE),
-    "full": (_SMALL, _MIDDLE, _LARGE),
+    "standard": (_SMALL, _LARGE),
+    "full": tuple(replace(c, epochs=24) for c in (_SMALL, _MIDDLE, _LARGE)),
 }
 MOST = {"quick": 0, "standard": 1, "full": 2}  # how many an effort trains: the largest that keep to the budget
 REPEATS = {"quick": 0, "standard": 1, "full": 2}  # of the cross-validation
