@@ -116,7 +116,8 @@ def test_a_release_manager_needs_a_browser_and_a_key(home: tuple[Path, str], tmp
         eyes.open("/")
         page.fill('[name="name"]', "Ada")
         page.fill('[name="password"]', PASSWORD)
-        page.click('button[type="submit"]')
+        page.press('[name="password"]', "Enter")
+        expect(page.locator(".tiles")).to_be_visible()
         eyes.look("overview")
 
         # Upload, and train what came in.

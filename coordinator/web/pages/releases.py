@@ -9,14 +9,18 @@ from starlette.responses import Response
 
 from coordinator.errors import CoordinatorError
 from coordinator.releases.asking import Asked
+from coordinator.releases.stage_texts import sentence
 from coordinator.releases.stages import USUAL, StagedPlan, read_stages
-from coordinator.store.tables import approvals, releases, results
+from coordinator.store.tables import approvals, heartbeats, nodes, releases, results, staged_rollouts
 from coordinator.web.pages.desk import Desk
 from coordinator.web.pages.sites import qr
 from coordinator.web.pages.table import Page
 from coordinator.web.views import View, pages_of, quoted
+from protocols.heartbeat import Outcomes, read_releases
 
 EACH = 50
+MOST_SITES = 50  # of a release's, on its page
+_TROUBLE = ("failed", "declined", "waiting", "running")
 STATES = ("proposed", "approved", "released", "paused", "rolled back", "withdrawn")
 
 
@@ -36,11 +40,13 @@ def rows(desk: Desk) -> list[Page]:
         )
 
     async def one(view: View) -> Response:
-        release = await desk.rollouts.show(_name(view), desk.clock())
+        release = await desk.releases.show(_name(view))
         asked = None
         if release["state"] == "proposed":
             digest = await desk.releases.digest(release["release"])
             asked = Asked(desk.url, desk.ca_sha256, release["release"], digest).encode()
+        sites, heard = await _sites(desk, release["release"])
+        release |= {"rollout": await _rollout(desk, release["release"]), "sites": sites, "heard": heard}
         async with desk.database.read() as connection:
             query = select(results.c.outcome, func.count().label("number")).where(
                 results.c.release == release["release"]
@@ -113,6 +119,71 @@ def _name(view: View) -> str:
 def _need_sure(view: View) -> None:
     if not view.form.on("sure"):
         raise CoordinatorError("web.unconfirmed")
+
+
+async def _rollout(desk: Desk, name: str) -> dict[str, Any] | None:
+    """Where a staged rollout is, and what the server's watch decided last."""
+    async with desk.database.read() as connection:
+        row = (await connection.execute(select(staged_rollouts).where(staged_rollouts.c.release == name))).first()
+    if row is None:
+        return None
+    stages = StagedPlan.from_document(row.plan).stages
+    reasons = [{k: v for k, v in reason.items() if k != "code"} for reason in row.decision["reasons"]]
+    codes = [reason["code"] for reason in row.decision["reasons"]]
+    return {
+        "stage": stages[min(row.stage, len(stages) - 1)].name,
+        "number": min(row.stage + 1, len(stages)),
+        "stages": len(stages),
+        "since": row.since,
+        "plan": row.plan,
+        "decision": row.decision["act"],
+        "overdue": row.decision["overdue"],
+        "reasons": [
+            {"text": {"en": sentence(code, figures, "en"), "zh": sentence(code, figures, "zh")}}
+            for code, figures in zip(codes, reasons, strict=True)
+        ],
+    }
+
+
+async def _sites(desk: Desk, name: str) -> tuple[list[dict[str, Any]], int]:
+    """Nodes that have said something of a release, those with trouble first: some of them, and how many there are.
+
+    Heartbeats were read strictly when they came, and are again where they are shown.
+    """
+    query = select(nodes.c.id, nodes.c.name, nodes.c.site, heartbeats.c.seen, heartbeats.c.document).join(heartbeats)
+    async with desk.database.read() as connection:
+        found = (await connection.execute(query.where(~nodes.c.revoked))).all()
+    told = []
+    for row in found:
+        health = next((h for h in row.document["releases"] if h[1] == name), None)
+        declined = any(d[1] == name for d in row.document["declined"])
+        if health is not None or declined:
+            told.append((_state(health, declined), row.site or row.name, row, health))
+    told.sort(key=lambda one: (_TROUBLE.index(one[0]), one[1], one[2].id))
+    return [_site(*one) for one in told[:MOST_SITES]], len(told)
+
+
+def _state(health: list[Any] | None, declined: bool) -> str:
+    """How a release stands at a node, by its heartbeat's own form (``protocols.heartbeat``)."""
+    if health is not None and health[4] == "refused":
+        return "failed"
+    if health is not None and health[2]:
+        return "running"
+    return "declined" if declined else "waiting"
+
+
+def _site(state: str, site: str, row: Any, document: list[Any] | None) -> dict[str, Any]:
+    health = None if document is None else read_releases([document])[0]
+    outcomes = Outcomes() if health is None else health.outcomes
+    return {
+        "node": row.id,
+        "site": site,
+        "state": state,
+        "last_seen": row.seen,
+        "recognised": outcomes.recognised,
+        "not_answered": outcomes.total - outcomes.recognised,
+        "failures": 0 if health is None else health.failures,
+    }
 
 
 async def _all(desk: Desk, state: str, text: str) -> list[Any]:

@@ -74,7 +74,7 @@ async def test_signing_in_never_leads_to_another_host(opened: Office, target: st
     async with browser(opened) as client:
         page = (await client.get("/login")).text
         form = {"csrf": hidden(page), "next": target, "name": "vera", "password": PASSWORD}
-        assert (await client.post("/login", data=form)).headers["location"] == "/account"
+        assert (await client.post("/login", data=form)).headers["location"] == "/"
 
 
 async def test_wrong_unknown_removed_and_passwordless_look_alike(opened: Office) -> None:
