@@ -35,7 +35,7 @@ async def made(opened: Coordinator, version: int = 1, **changes: Any) -> str:
     for data in release.files.values():
         blobs.put(data)
     figures = {"balanced_accuracy": {"value": 0.97, "low": 0.95, "high": 0.99}}
-    manifest = replace(manifest, metrics=figures, data={"images": 400, "groups": 80})
+    manifest = replace(manifest, metrics=figures, data={"dataset": "cells", "images": 400, "groups": 80})
     head = next(a.sha256 for a in manifest.artifacts if a.role == "head")
     parity = {"ok": True, "agreement": 1.0, "score_difference": 0.0, "per_class": {}, "head": head}
     training = {"dataset": "cells", "metrics": figures, "parity": parity, "artifacts": []}
@@ -51,7 +51,7 @@ async def made(opened: Coordinator, version: int = 1, **changes: Any) -> str:
 async def released(opened: Coordinator, version: int = 1, **changes: Any) -> str:
     """The same, proposed, approved and offered to all."""
     name = await made(opened, version, **changes)
-    await opened.releases.propose(name, "", None, False, now())
+    await opened.releases.propose(name, f"Version {version}.", None, False, now())
     await opened.releases.approve(name, None, now())
     await opened.releases.rollout(name, 100, (), now())
     return name
