@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -77,7 +78,7 @@ def test_ctrl_c_stops_training_and_says_how_to_go_on(network: Network, tmp_path:
         assert process.stderr is not None and process.stdout is not None
         while "Computing features" not in (line := process.stderr.readline()):
             assert line, "it ended before it began"
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         rest = process.stderr.read()
         assert process.wait() == 6 and not process.stdout.read()
     error = json.loads(rest.splitlines()[-1])["error"]
