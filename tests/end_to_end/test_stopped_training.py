@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 from tests.end_to_end.conftest import Network
 from tests.support.commands import BIN, environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PARTS = ("features", "views", "selection", "spatial", "head")
 KILLS = PARTS * 2
 LINES = {"features": 90, "views": 90, "selection": 8, "spatial": 6, "head": 0}  # about as many as a part tells
