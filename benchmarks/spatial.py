@@ -1,9 +1,11 @@
 """An epoch of spatial-head training from cached maps against an epoch of naive Keras fine-tuning; CPU time, same run.
 
-Ours is measured as it is run: one child for ``HEADS`` heads side by side; the CPU time of ``MORE`` further epochs is the
-difference of two trainings that differ in nothing else, so that TensorFlow's start counts for neither side. The rival is
-``model.fit`` above ``mixed7`` (BatchNorm frozen) on ``SUBSET`` images, after a warm-up epoch, scaled to as many images, which the
-figure says. Fifty epochs of head fitting are set against fifty epochs of naive fit with a frozen base.
+The head is the one that ``train --effort standard`` ends with. Ours is measured as it is run: one child for ``HEADS`` heads
+side by side; the CPU time of ``MORE`` further epochs is the difference of two trainings that differ in nothing else, so
+that TensorFlow's start counts for neither side. The rival is ``model.fit`` above ``mixed7`` (BatchNorm frozen) on
+``SUBSET`` images, after a warm-up epoch, scaled to as many images, which the figure says. Fifty epochs of naive fit with a
+frozen base, measured for one epoch and scaled in the same way, are set against features and the fit of a linear head to
+convergence; features are measured on ``SUBSET`` images too.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +24,14 @@ from figures import BACKBONE, HOME, figure, trunk
 from coordinator.home import Home
 from coordinator.training import folds
 from coordinator.training.features import map_shapes
+from coordinator.training.ladder.spatial import CONFIGS
 from coordinator.training.linear import Projection
 from coordinator.training.spatial import training
-from coordinator.training.spatial.config import SpatialConfig
 from coordinator.training.spatial.maps import MapCache, Maps, packed
+from protocols.pipeline import StageRunner
 
-IMAGES, SUBSET, HEADS, MORE = 640, 64, 5, 3
+CONFIG = CONFIGS["standard"][-1]
+IMAGES, SUBSET, HEADS, MORE = 320, 32, 5, 3
 FITTED, EPOCHS = 2000, 50
 
 KERAS = """
@@ -64,7 +70,7 @@ def keras_s(kind: str) -> float:
 def made(folder: Path) -> Maps:
     """Maps of the trunk's shape with made-up values: how long training takes does not depend on them."""
     ready = trunk().trunk
-    store = MapCache(folder, 2 * 10**9).store(ready.sha256, map_shapes(ready, SpatialConfig().maps))
+    store = MapCache(folder, 2 * 10**9).store(ready.sha256, map_shapes(ready, CONFIG.maps))
     digests = [f"{n:064x}" for n in range(IMAGES)]
     chance = np.random.default_rng(0)
     for digest in digests:
@@ -82,20 +88,32 @@ def ours_s(folder: Path) -> float:
     used = []
     for epochs in (1, 1 + MORE):
         before = children_s()
-        config = SpatialConfig(epochs=epochs)
+        config = replace(CONFIG, epochs=epochs)
         training.cross_validated(maps, labels, groups, plans, config, folder / "work", lambda *_: None)
         used.append(children_s() - before)
     return (used[1] - used[0]) / MORE / HEADS
 
 
-def fifty_s() -> float:
+def features_s() -> float:
+    """CPU seconds of the features of ``SUBSET`` images, on one core."""
+    ready = trunk()
+    runner = StageRunner(ready.trunk.path)
+    name, edge = next(iter(runner.inputs)), ready.trunk.spec.edge_px
+    image = np.random.default_rng(0).random((1, edge, edge, 3), dtype=np.float32)
+    runner.run({name: image})
+    before = time.process_time()
+    for _ in range(SUBSET):
+        runner.run({name: image})
+    return time.process_time() - before
+
+
+def fit_s() -> float:
     """CPU seconds of fitting a linear head to convergence, which stands for any number of epochs."""
     chance = np.random.default_rng(0)
     features = chance.standard_normal((FITTED, 2048), dtype=np.float32)
-    before = resource.getrusage(resource.RUSAGE_SELF)
+    before = time.process_time()
     Projection(features).fit(chance.integers(0, 2, FITTED), 1e-2)
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.process_time() - before
 
 
 def main() -> int:
@@ -111,14 +129,14 @@ def main() -> int:
         ours * 8 <= tuned,
     )
     naive = keras_s("frozen") * FITTED / SUBSET * EPOCHS
-    fitted = fifty_s()
+    fitted, features = fit_s(), features_s() * FITTED / SUBSET
     figure(
-        f"head fitting, {FITTED} images, {EPOCHS} epochs' worth, features cached, CPU s",
-        f"{fitted:.1f}",
+        f"a linear head on {FITTED} images, {EPOCHS} epochs' worth, CPU s",
+        f"{features + fitted:.0f} (features {features:.0f}, measured on {SUBSET}; fit {fitted:.1f})",
         f"{naive:.0f} Keras fit, frozen base (one epoch measured on {SUBSET})",
-        fitted / naive,
+        (features + fitted) / naive,
         "≤ 1/100",
-        fitted * 100 <= naive,
+        (features + fitted) * 100 <= naive,
     )
     return 0
 

@@ -1,4 +1,7 @@
-"""A whole training with the smallest spatial heads, to be killed: ``python -m tests.support.killed_ladder HOME``."""
+"""A whole training with effort ``full`` made small, to be killed: ``python -m tests.support.killed_ladder HOME``.
+
+Every part of the ladder is there, with fewer tap sets, views and repeats, and one small spatial head.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.bootstrap import open_coordinator
+from coordinator.training import selection, trainer
 from coordinator.training.ladder import spatial
 from coordinator.training.run import train_dataset
 from coordinator.training.spatial.config import SpatialConfig
 
-CONFIGS = (SpatialConfig(maps=("mixed7",), width=8, epochs=3), SpatialConfig(maps=("mixed7",), width=16, epochs=3))
+CONFIG = SpatialConfig(maps=("mixed7",), width=8, epochs=4, views=1)
+VIEWS, VIEWED = 1, 120
 
 
 def told(part: str, done: int, total: int) -> None:
@@ -31,6 +36,9 @@ async def train(home: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    spatial.CONFIGS["full"] = CONFIGS
+    spatial.CONFIGS["full"] = (CONFIG,)
+    selection.CANDIDATES["full"] = selection.CANDIDATES["quick"]
+    selection.REPEATS["full"] = 2
+    trainer.VIEWS["full"] = (VIEWS, VIEWED)
     document = asyncio.run(train(Path(sys.argv[1])))
     sys.stdout.write(json.dumps(document) + "\n")
