@@ -20,7 +20,7 @@ from coordinator.bootstrap import open_coordinator, utc_now
 from coordinator.fleet.rows import Arrival, FleetRows
 from coordinator.store.tables import nodes
 from protocols.heartbeat import SelfTest
-from tests.end_to_end.conftest import BACKBONE, draw_set
+from tests.end_to_end.conftest import BACKBONE, Converted, draw_set
 from tests.support.chromium import DESKTOP, Eyes, chromium
 from tests.support.commands import Running, run
 from tests.support.heartbeats import HEART, health
@@ -83,10 +83,11 @@ async def _say(home: Path, release: str, self_test: SelfTest) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+def home(trunk: Converted, tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A coordinator of its own, so that nobody else's test sees what is done here; and its address."""
     home = tmp_path / "home"
     run("medmesh-coordinator", "init", "--approvals", "1", home=home)
+    trunk.give(home)
     settings = home / "coordinator" / "config.toml"
     settings.write_text(settings.read_text("utf-8").replace('backbone = ""', f'backbone = "{BACKBONE}"'), "utf-8")
     server = Running("medmesh-coordinator", "serve", "--port", "0", "--node-port", "0", home=home)
@@ -98,7 +99,7 @@ def home(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 def test_a_release_manager_needs_a_browser_and_a_key(home: tuple[Path, str], tmp_path: Path) -> None:
     folder, url = home
-    draw_set(tmp_path / "cells", seed=11, patients=12, cells_each=10)
+    draw_set(tmp_path / "cells", seed=11, patients=6, cells_each=4)
     asyncio.run(_person(folder))
     pictures = os.environ.get("MEDMESH_SCREENSHOTS")
     key = folder / "coordinator" / "keys" / "approver-1.pem"
@@ -185,7 +186,7 @@ def test_a_release_manager_needs_a_browser_and_a_key(home: tuple[Path, str], tmp
         expect(page.locator(".head .badge")).to_have_text("rolled back")
         eyes.look("rolled-back")
         for path in ("sites", "datasets", f"datasets/{NAME}", f"datasets/{NAME}/report", "jobs", "models", "releases",
-                     f"models/{NAME}@1/card", f"models/compare?a={NAME}@1&b={NAME}@2", "knowledge", "knowledge/malaria",
+                     f"models/{NAME}@1/card", f"models/compare?a={NAME}@1&b={NAME}@2", "networks", "knowledge", "knowledge/malaria",
                      "users", "tokens", "audit", "sites/invite", "sites/drift", f"sites/{NODES[0]}", "federation"):  # fmt: skip
             eyes.open(f"/{path}")
             eyes.look(re.sub(r"[^a-z0-9]+", "-", path.replace(NAME, "")).strip("-"))
