@@ -21,7 +21,7 @@ from protocols.errors import MedMeshError
 
 CheckToken = Callable[[str, str], Awaitable[Principal]]  # credential and the sender's address; raises ``token.…``
 FindSession = Callable[[str, bool], Awaitable[Session | None]]  # the secret, and whether a person did something
-FOLLOWS = "x-follows"  # what a page sends when it asks by itself
+EVENTS, FOLLOWS = "text/event-stream", "x-follows"  # accepted, or sent, by a page that asks by itself
 
 
 class Gate:
@@ -119,7 +119,7 @@ class Gate:
 
 def follows(request: Request) -> bool:
     """Whether a page asks by itself for what has changed: that is no sign of a person before it."""
-    return FOLLOWS in request.headers or "text/event-stream" in request.headers.get("accept", "")
+    return FOLLOWS in request.headers or EVENTS in request.headers.get("accept", "")
 
 
 def _address(request: Request) -> str:

@@ -186,8 +186,8 @@ def test_a_release_manager_needs_a_browser_and_a_key(home: tuple[Path, str], tmp
         expect(page.locator(".head .badge")).to_have_text("rolled back")
         eyes.look("rolled-back")
         for path in ("sites", "datasets", f"datasets/{NAME}", f"datasets/{NAME}/report", "jobs", "models", "releases",
-                     f"models/{NAME}@1/card", f"models/compare?a={NAME}@1&b={NAME}@2", "networks", "knowledge", "knowledge/malaria",
-                     "users", "tokens", "audit", "sites/invite", "sites/drift", f"sites/{NODES[0]}", "federation"):  # fmt: skip
+                     f"models/{NAME}@1/card", f"models/compare?a={NAME}@1&b={NAME}@2", "networks", "knowledge",
+                     "knowledge/malaria", "users", "tokens", "audit", "sites/invite", "sites/drift", f"sites/{NODES[0]}", "federation"):  # fmt: skip
             eyes.open(f"/{path}")
             eyes.look(re.sub(r"[^a-z0-9]+", "-", path.replace(NAME, "")).strip("-"))
         assert eyes.complaints == [], "the browser had something to say"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -267,7 +268,12 @@ async def test_a_review_is_of_what_was_read(tmp_path: Path) -> None:
         assert "Dr Wu" in (await browser.get("/knowledge/malaria")).text
         first, *others = await browser.office.coordinator.trail.newest(Chosen(act="kb"), 9)
         told = {"status": "reviewed", "by": "Dr Wu", "translations": False, "read": digest[1]}
-        assert (first.act, first.actor, first.subject, first.detail) == ("kb.review", "Ada", "malaria", told)
+        assert (first.act, first.actor, first.subject, json.loads(first.detail)) == (
+            "kb.review",
+            "Ada",
+            "malaria",
+            told,
+        )
         assert others == [], "a review that was refused is not in the trail"
 
 

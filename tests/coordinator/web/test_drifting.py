@@ -77,13 +77,15 @@ async def test_a_count_that_fails_hides_no_page(caplog: pytest.LogCaptureFixture
 async def test_the_overview_counts_them_among_what_needs_a_person(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    found: list[SiteAlarm] = []
+
+    async def alarms(*_: object) -> list[SiteAlarm]:
+        return list(found)
+
+    monkeypatch.setattr(Fleet, "alarms", alarms)
     async with browsing(tmp_path / "home") as browser:
         assert "Rates that have risen" not in text_of((await browser.get("/")).text)
-
-        async def alarms(*_: object) -> list[SiteAlarm]:
-            return [RISEN, RISEN]
-
-        monkeypatch.setattr(Fleet, "alarms", alarms)
+        found += [RISEN, RISEN]
         browser.office.clock.pass_(minutes=11)
         page = (await browser.get("/")).text
         assert "Rates that have risen at a site: 2" in text_of(page) and 'href="/sites/drift"' in page
