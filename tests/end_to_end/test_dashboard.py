@@ -122,8 +122,8 @@ def test_a_release_manager_needs_a_browser_and_a_key(home: tuple[Path, str], tmp
         eyes.look("canary")
         eyes.look_at_phone("canary")
         beside(_say(folder, f"{NAME}@2", "refused"))
+        look_at_the_rest(eyes)  # meanwhile: the server looks at its rollouts once a minute
         see_it_paused_and_roll_back(eyes)
-        look_at_the_rest(eyes)
         assert eyes.complaints == [], "the browser had something to say"
     assert run("medmesh-coordinator", "release", "show", f"{NAME}@2", home=folder)["state"] == "rolled back"
 
@@ -213,6 +213,7 @@ def offer(eyes: Eyes, version: int) -> None:
 def see_it_paused_and_roll_back(eyes: Eyes) -> None:
     """The canary's nodes have said that it does not pass their self-test: the rollout pauses by itself."""
     page, deadline = eyes.page, utc_now() + timedelta(milliseconds=_PATIENCE_MS)
+    eyes.open(f"/releases/{NAME}@2")
     while page.locator(".head .badge").inner_text() != "paused":
         assert utc_now() < deadline, "the rollout went on"
         page.wait_for_timeout(1000)
