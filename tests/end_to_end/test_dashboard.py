@@ -153,7 +153,7 @@ def sign_in(eyes: Eyes) -> None:
     eyes.page.fill('[name="password"]', PASSWORD)
     eyes.page.press('[name="password"]', "Enter")
     expect(eyes.page.locator(".tiles")).to_be_visible()
-    eyes.look("overview")
+    eyes.look("overview-at-first")
 
 
 def upload_and_train(eyes: Eyes, archive: Path) -> None:
@@ -220,6 +220,10 @@ def see_it_paused_and_roll_back(eyes: Eyes) -> None:
         page.reload()
     expect(page.locator("#rollout")).to_contain_text("Why it was paused")
     eyes.look("paused")
+    eyes.open("/")
+    expect(page.locator(".alarms")).to_contain_text("Releases that are paused: 1")
+    eyes.look("overview")
+    eyes.open(f"/releases/{NAME}@2")
     page.locator("summary", has_text="Roll back").click()
     page.locator('form[action$="rollback"] [name="sure"]').check()
     page.locator('form[action$="rollback"] button').click()
