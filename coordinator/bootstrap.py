@@ -96,7 +96,7 @@ class Coordinator:
 
     def dashboard(self, knowledge: KnowledgeBase, url: str, clock: Clock = utc_now) -> list[Page]:
         """The pages for people; ``url`` is where others reach us."""
-        from coordinator.web.pages import Desk, pages
+        from coordinator.web.pages import Desk, Drifting, pages
 
         return pages(
             Desk(
@@ -108,6 +108,8 @@ class Coordinator:
                 releases=self.releases,
                 rollouts=self.rollouts,
                 fleet=self.fleet,
+                drifting=Drifting(self.fleet.alarms, clock),
+                upstreams=self.upstreams,
                 enrolment=self.enrolment,
                 tokens=self.tokens,
                 users=self.users,

@@ -19,7 +19,7 @@ def data_folder(name: str) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process does a whole file, and all files that share the end-to-end network, so that it is built once."""
+    """One process does a whole file, and all files that share the end-to-end network or its trunk, so that each is made once."""
     for item in items:
-        shared = "network" in getattr(item, "fixturenames", ())
+        shared = "trunk" in getattr(item, "fixturenames", ())  # the network stands on it
         item.add_marker(pytest.mark.xdist_group("network" if shared else item.nodeid.split("::")[0]))

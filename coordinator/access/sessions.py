@@ -64,8 +64,12 @@ class Sessions:
             await record(connection, Actor("user", person.name), "session.start", person.name, {}, now)
         return secret
 
-    async def find(self, secret: str, now: datetime) -> Session | None:
-        """The session with this secret, if it lives: not ended, not too old, its person's role and password the same."""
+    async def find(self, secret: str, now: datetime, *, used: bool = True) -> Session | None:
+        """The session with this secret, if it lives: not ended, not too old, its person's role and password the same.
+
+        Args:
+            used: a person did something; else a page asks by itself, and the session grows idle all the same.
+        """
         async with self._database.read() as connection:
             row = await _row(connection, secret)
         if row is None or row.disabled or row.epoch != row.now_epoch:
@@ -73,7 +77,7 @@ class Sessions:
         seen = datetime.fromisoformat(row.seen)
         if not lives(datetime.fromisoformat(row.created), seen, now):
             return None
-        if now >= seen + NOTED:
+        if used and now >= seen + NOTED:
             await self._note(row.secret_sha256, now)
         return Session(Principal(row.name, "user", RIGHTS[Role(row.role)]), csrf_token(secret))
 

@@ -13,6 +13,7 @@ from coordinator.errors import CoordinatorError
 LOOK_S: Final = 0.25  # how often the store is looked at
 LONGEST_S: Final = 15.0  # then the browser asks again; below the server's own time-out for silent senders
 RETRY_MS: Final = 200
+ENDED_RETRY_MS: Final = 60_000  # of a page whose session has ended
 MOST: Final = 64  # pages that follow at once
 
 
@@ -50,6 +51,12 @@ class Following:
                 await asyncio.sleep(self.look_s)
         finally:
             self._now -= 1
+
+
+def last_word(text: str) -> Response:
+    """Tell a page that follows, once, why it hears nothing more; a refusal with another status would reach no reader."""
+    body = f"retry: {ENDED_RETRY_MS}\n\n" + event("state", text)
+    return Response(body, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
 def event(name: str, data: str) -> str:

@@ -20,7 +20,8 @@ from protocols.access import Principal
 from protocols.errors import MedMeshError
 
 CheckToken = Callable[[str, str], Awaitable[Principal]]  # credential and the sender's address; raises ``token.…``
-FindSession = Callable[[str], Awaitable[Session | None]]
+FindSession = Callable[[str, bool], Awaitable[Session | None]]  # the secret, and whether a person did something
+EVENTS, FOLLOWS = "text/event-stream", "x-follows"  # accepted, or sent, by a page that asks by itself
 
 
 class Gate:
@@ -107,13 +108,18 @@ class Gate:
             return await self._check_token(credential, _address(request)), ""
         if (secret := request.cookies.get(COOKIE)) is None:
             raise CoordinatorError("access.missing")
-        session = await self._find_session(secret)
+        session = await self._find_session(secret, not follows(request))
         if session is None:
             raise CoordinatorError("access.session")
         return session.principal, session.csrf
 
     def _now_s(self) -> float:
         return self._clock().timestamp()
+
+
+def follows(request: Request) -> bool:
+    """Whether a page asks by itself for what has changed: that is no sign of a person before it."""
+    return FOLLOWS in request.headers or EVENTS in request.headers.get("accept", "")
 
 
 def _address(request: Request) -> str:

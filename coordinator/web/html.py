@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from coordinator.access.forgery import SAFE
 from coordinator.errors import CoordinatorError
+from coordinator.web import assets
 from coordinator.web.bodies import need_type, read_body
 from coordinator.web.observing import CODE
 from coordinator.web.rows import Row, language, refusal_headers
@@ -138,5 +139,5 @@ def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, auto_reload=False
     )
-    made.globals["plain_style"] = _style()
+    made.globals |= {"plain_style": _style(), "asset": assets.url}
     return made

@@ -83,7 +83,7 @@ class Access:
         """What stands before the rows."""
         return Gate(
             lambda credential, address: self.tokens.check(credential, address, clock()),
-            lambda secret: self.sessions.find(secret, clock()),
+            lambda secret, used: self.sessions.find(secret, clock(), used=used),
             self.limits,
             clock,
             frozenset({origin(public_url)} if public_url else ()),

@@ -156,6 +156,7 @@ _MENU: Final = (
     ("/models", mark("Models"), "view"),
     ("/releases", mark("Releases"), "view"),
     ("/federation", mark("Federation"), "view"),
+    ("/networks", mark("Other networks"), "view"),
     ("/knowledge", mark("Knowledge base"), "view"),
     ("/users", mark("Users"), "user:manage"),
     ("/tokens", mark("API tokens"), "token:manage"),

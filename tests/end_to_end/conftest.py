@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,12 +54,34 @@ def release(home: Path, name: str) -> None:
     run("medmesh-coordinator", "release", "rollout", name, "--percent", "100", home=home)
 
 
+@dataclass(frozen=True)
+class Converted:
+    """A home in which the trunk was converted, twice: the same for everybody, so that nobody else need wait for it."""
+
+    home: Path
+
+    def give(self, home: Path) -> None:
+        """Lay the trunk, and the note that it came out the same twice, into another home."""
+        for folder in ("backbones", "artifacts"):
+            source = self.home / "coordinator" / folder
+            shutil.copytree(source, home / "coordinator" / folder, dirs_exist_ok=True)
+
+
 @pytest.fixture(scope="session")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+def trunk(tmp_path_factory: pytest.TempPathFactory) -> Converted:
+    home = tmp_path_factory.mktemp("trunk") / "home"
+    run("medmesh-coordinator", "init", "--approvals", "1", home=home)
+    run("medmesh-coordinator", "backbone", "fetch", BACKBONE, home=home)
+    return Converted(home)
+
+
+@pytest.fixture(scope="session")
+def network(trunk: Converted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     folder = tmp_path_factory.mktemp("network")
     home, images = folder / "home", folder / "cells"
     draw_set(images, seed=11, patients=12, cells_each=10)
     run("medmesh-coordinator", "init", "--approvals", "1", home=home)
+    trunk.give(home)
     report = run("medmesh-coordinator", "dataset", "import", str(images), "--disease", "malaria", home=home)
     trained = run("medmesh-coordinator", "train", "malaria", "--backbone", BACKBONE, "--effort", "quick", home=home)
     release(home, "malaria@1")

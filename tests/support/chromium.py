@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 DESKTOP, PHONE = (1280, 800), (390, 844)
@@ -38,8 +38,12 @@ class Eyes:
         self._url = url
         self._pictures = pictures
         self.complaints: list[str] = []
-        page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("console", self._hear)
         page.on("pageerror", lambda e: self.complaints.append(str(e)))
+
+    def _hear(self, said: ConsoleMessage) -> None:
+        if said.type in ("error", "warning"):
+            self.complaints.append(f"{said.text} ({said.location.get('url', '')}, on {self.page.url})")
 
     def open(self, path: str) -> None:
         """Go to a page of the dashboard."""

@@ -25,8 +25,12 @@ from coordinator.store.tables import (
     results,
     samples,
 )
+from coordinator.upstream.record import Record
+from coordinator.upstream.store import UpstreamStore
 from protocols.heartbeat import Outcomes
 from protocols.manifest import Label, ReleaseManifest
+from protocols.network import NetworkFile
+from protocols.trust import Rollout
 from tests.support.heartbeats import HEART, health
 from tests.support.manifests import example
 from tests.support.uploads import Office
@@ -216,6 +220,11 @@ async def fill(
                 for n in range(20)
             ],
         )
+    believed = Record(
+        Rollout(7, "South", None, ()).to_bytes(), frozenset({"k"}), now, now, {"smears@3": text("misses ring forms")}
+    )
+    file = NetworkFile("South", (), b"{}", None, 0)
+    await UpstreamStore(database).add("south", "https://south.example", file, believed, now)
 
 
 def _manifest(version: int, golden: str, text: Callable[[str], str]) -> ReleaseManifest:

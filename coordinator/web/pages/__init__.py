@@ -11,6 +11,7 @@ from coordinator.web.pages import (
     jobs,
     knowledge,
     models,
+    networks,
     overview,
     releases,
     sites,
@@ -19,11 +20,26 @@ from coordinator.web.pages import (
     users,
 )
 from coordinator.web.pages.desk import Desk
+from coordinator.web.pages.drifting import Drifting
 from coordinator.web.pages.table import Page, shown
 
-__all__ = ["Desk", "Page", "pages"]
+__all__ = ["Desk", "Drifting", "Page", "pages"]
 
-_MODULES = (overview, sites, datasets, upload, jobs, models, releases, federation, knowledge, users, tokens, audit)
+_MODULES = (
+    overview,
+    sites,
+    datasets,
+    upload,
+    jobs,
+    models,
+    releases,
+    federation,
+    networks,
+    knowledge,
+    users,
+    tokens,
+    audit,
+)
 
 
 def pages(desk: Desk) -> list[html.Page]:

@@ -19,6 +19,8 @@ from coordinator.releases.models import Models
 from coordinator.releases.staged import StagedRollouts
 from coordinator.store.database import Database
 from coordinator.uploads.store import Uploads
+from coordinator.upstream.service import Upstreams
+from coordinator.web.pages.drifting import Drifting
 from disease_kb.store import KnowledgeBase
 from protocols.clock import Clock
 
@@ -35,6 +37,8 @@ class Desk:
     releases: Releases
     rollouts: StagedRollouts
     fleet: Fleet
+    drifting: Drifting
+    upstreams: Upstreams
     enrolment: Enrolment
     tokens: Tokens
     users: Users

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from coordinator.audit import record
+from coordinator.audit.actor import current
 from coordinator.errors import CoordinatorError
 from coordinator.web.pages.desk import Desk
 from coordinator.web.pages.table import Page
@@ -56,8 +58,13 @@ def rows(desk: Desk) -> list[Page]:
         if status not in _STATUSES:
             raise CoordinatorError("web.field", field="status", limit=20)
         by, seen = view.form.text("by", 400, needed=True), view.form.text("digest", 64, needed=True)
-        changed = reviewed(entry, status, by, desk.clock().date(), translations=view.form.on("translations"))
-        await desk.knowledge.write([changed], expected={entry.id: seen})  # what the reviewer read is what is marked
+        translations = view.form.on("translations")
+        changed = reviewed(entry, status, by, desk.clock().date(), translations=translations)
+        told = {"status": status, "by": by.strip(), "translations": translations, "read": seen}
+        # Two stores: the record waits, uncommitted, until the knowledge base has taken the review.
+        async with desk.database.begin() as connection:
+            await record(connection, current.get(), "kb.review", entry.id, told, desk.clock())
+            await desk.knowledge.write([changed], expected={entry.id: seen})  # what the reviewer read is what is marked
         return view.to(quoted("knowledge", entry.id), done="reviewed")
 
     see = frozenset({"view"})

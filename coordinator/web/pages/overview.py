@@ -50,6 +50,7 @@ class Counts:
     nodes: int
     stale: int
     never: int
+    drifted: int
     paused: int
     proposed: int
     failed_jobs: int
@@ -71,6 +72,7 @@ def alarms(counts: Counts) -> list[Alarm]:
         ("bad", mark("Releases that are paused: {count}"), counts.paused, "/releases?state=paused"),
         ("bad", mark("Jobs that failed since yesterday: {count}"), counts.failed_jobs, "/jobs?state=failed"),
         ("bad", mark("Federated runs that failed: {count}"), counts.failed_runs, "/federation"),
+        ("warn", mark("Rates that have risen at a site: {count}"), counts.drifted, "/sites/drift"),
         ("warn", _STALE, counts.stale, "/sites?state=stale"),
         ("warn", _NEVER, counts.never, "/sites?state=never"),
         ("warn", mark("Releases that wait for approval: {count}"), counts.proposed, "/releases?state=proposed"),
@@ -89,7 +91,8 @@ def rows(desk: Desk) -> list[Page]:
     async def overview(view: View) -> Response:
         now = desk.clock()
         usage = shutil.disk_usage(desk.home.base)
-        counts, tiles, newest = await _read(desk, now, usage.free / usage.total)
+        drifted = len(await desk.drifting.known())
+        counts, tiles, newest = await _read(desk, now, usage.free / usage.total, drifted)
         return view.render(
             "overview.html", alarms=alarms(counts), counts=counts, tiles=tiles, newest=newest, free=usage.free
         )
@@ -97,7 +100,7 @@ def rows(desk: Desk) -> list[Page]:
     return [Page("GET", "/", overview, frozenset({"view"}))]
 
 
-async def _read(desk: Desk, now: datetime, free_share: float) -> tuple[Counts, dict[str, int], list[Any]]:
+async def _read(desk: Desk, now: datetime, free_share: float, drifted: int) -> tuple[Counts, dict[str, int], list[Any]]:
     old = (now - STALE).isoformat(timespec="seconds")
     recent = (now - _RECENT).isoformat(timespec="seconds")
     heard = func.max(func.coalesce(nodes.c.last_seen, ""), func.coalesce(heartbeats.c.seen, ""))
@@ -111,6 +114,7 @@ async def _read(desk: Desk, now: datetime, free_share: float) -> tuple[Counts, d
             nodes=await count(nodes, ~nodes.c.revoked),
             stale=await count(joined, ~nodes.c.revoked, heard != "", heard < old),
             never=await count(joined, ~nodes.c.revoked, heard == ""),
+            drifted=drifted,
             paused=await count(releases, releases.c.state == "paused"),
             proposed=await count(releases, releases.c.state == "proposed"),
             failed_jobs=await count(jobs, jobs.c.state == "failed", jobs.c.ended > recent),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 import segno
@@ -19,7 +19,6 @@ from coordinator.web.pages.table import Page
 from coordinator.web.views import View, pages_of, quoted
 
 EACH = 50
-_DRIFT_KEPT = timedelta(minutes=10)
 ORDERS = ("name", "site", "heard", "enrolled")
 State = Literal["current", "stale", "never", "revoked"]
 
@@ -64,7 +63,6 @@ def chosen(standings: list[Standing], text: str, wanted: str, order: str, down: 
 
 def rows(desk: Desk) -> list[Page]:
     """The rows."""
-    drifted: tuple[datetime, list[dict[str, Any]]] | None = None  # counted anew at most every ten minutes
 
     async def listed(view: View) -> Response:
         standings = await _standings(desk)
@@ -87,10 +85,8 @@ def rows(desk: Desk) -> list[Page]:
         return view.render("site.html", site=site, told=await desk.fleet.node(site.node, desk.clock()))
 
     async def drift(view: View) -> Response:
-        nonlocal drifted
-        if drifted is None or desk.clock() - drifted[0] > _DRIFT_KEPT:
-            drifted = desk.clock(), [alarm.document() for alarm in await desk.fleet.alarms(desk.clock())]
-        return view.render("drift.html", alarms=drifted[1], at=drifted[0])
+        counted = await desk.drifting.newest()
+        return view.render("drift.html", alarms=[alarm.document() for alarm in counted.alarms], at=counted.at)
 
     async def invite_form(view: View) -> Response:
         return view.render("invite.html", invite=None)

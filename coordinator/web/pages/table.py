@@ -10,7 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from coordinator.web import html
+from coordinator.web.following import last_word
 from coordinator.web.forms import read_form
+from coordinator.web.gate import EVENTS
+from coordinator.web.observing import CODE
 from coordinator.web.views import POLICY, View
 from protocols.access import Principal
 from protocols.errors import MedMeshError
@@ -57,7 +60,10 @@ class Shown(html.Page):
     def refused(self, request: Request, error: MedMeshError) -> Response:
         """A page that says what to do; who is not signed in is led to where one does."""
         if error.code in ("access.missing", "access.session"):
-            return super().refused(request, error)
+            if EVENTS not in request.headers.get("accept", ""):
+                return super().refused(request, error)
+            request.scope[CODE] = error.code
+            return last_word(View(request, self.coordinator).text("ended.html"))
         return View(request, self.coordinator).problem(error)
 
     def guarded(self, answer: Response) -> Response:

@@ -5,6 +5,17 @@ document.addEventListener("htmx:configRequest", (event) => {
   if (field) event.detail.headers["X-CSRF-Token"] = field.value;
 });
 
+// A stream of events ends every few seconds by intent and is asked for again: that is no error to tell of.
+if (window.htmx) {
+  htmx.createEventSource = (url) => {
+    const source = new EventSource(url, { withCredentials: true });
+    source.addEventListener("error", (event) => {
+      if (source.readyState === EventSource.CONNECTING) event.stopImmediatePropagation();
+    });
+    return source;
+  };
+}
+
 function prepare(root) {
   for (const button of root.querySelectorAll("[data-copy]")) {
     if (!navigator.clipboard) continue;

@@ -201,7 +201,7 @@ async def no_tokens(_: str, __: str) -> Principal:
     raise AssertionError("nodes need no token")
 
 
-async def no_sessions(_: str) -> None:
+async def no_sessions(_: str, __: bool) -> None:
     raise AssertionError("nodes do not sign in")
 
 

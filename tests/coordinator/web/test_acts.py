@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import pytest
 
 from coordinator.access.roles import Role
+from coordinator.audit.log import Chosen
 from coordinator.errors import CoordinatorError
 from coordinator.jobs.queue import LEASE
 from coordinator.releases.asking import Asked
 from coordinator.releases.remote import fetch
 from coordinator.uploads.store import data_path
 from coordinator.web.following import Following
+from coordinator.web.pages import knowledge
 from tests.support.filled import fill
 from tests.support.pages import Browser, browsing, text_of
 
@@ -49,9 +52,7 @@ async def test_a_release_is_paused_resumed_and_withdrawn(tmp_path: Path) -> None
         assert who == {"Ada"}, "the record names the person who was signed in"
 
 
-def _everything() -> Any:
-    from coordinator.audit.log import Chosen
-
+def _everything() -> Chosen:
     return Chosen()
 
 
@@ -265,6 +266,28 @@ async def test_a_review_is_of_what_was_read(tmp_path: Path) -> None:
         await browser.post("/knowledge/malaria/review", 403, by="Dr Wu", status="reviewed", digest="0" * 64)
         await browser.post("/knowledge/malaria/review", by="Dr Wu", status="reviewed", digest=digest[1])
         assert "Dr Wu" in (await browser.get("/knowledge/malaria")).text
+        first, *others = await browser.office.coordinator.trail.newest(Chosen(act="kb"), 9)
+        told = {"status": "reviewed", "by": "Dr Wu", "translations": False, "read": digest[1]}
+        assert (first.act, first.actor, first.subject, json.loads(first.detail)) == (
+            "kb.review",
+            "Ada",
+            "malaria",
+            told,
+        )
+        assert others == [], "a review that was refused is not in the trail"
+
+
+async def test_a_review_that_cannot_be_recorded_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object) -> None:
+        raise CoordinatorError("storage.full", path="the coordinator's data")
+
+    async with browsing(tmp_path / "home") as browser:
+        before = (await browser.get("/knowledge/malaria")).text
+        digest = re.search(r'name="digest" value="([^"]+)"', before)
+        assert digest is not None
+        monkeypatch.setattr(knowledge, "record", full)
+        await browser.post("/knowledge/malaria/review", 507, by="Dr Wu", status="reviewed", digest=digest[1])
+        assert "Dr Wu" not in (await browser.get("/knowledge/malaria")).text
 
 
 async def test_the_trail_is_verified_and_exported(tmp_path: Path) -> None:

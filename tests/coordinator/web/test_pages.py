@@ -23,14 +23,14 @@ PATHS = (
     "/releases", "/releases?state=paused", "/releases/malaria@1", "/releases/malaria@2", "/releases/malaria@6",
     "/federation", "/federation/ab12", "/federation/ab12/curves", "/federation/ab12/curves?of=bytes",
     "/knowledge", "/knowledge?find=肺炎", "/knowledge?review=draft", "/knowledge/malaria",
-    "/users", "/tokens", "/audit", "/audit?act=release", "/licences",
+    "/networks", "/users", "/tokens", "/audit", "/audit?act=release", "/licences",
 )  # fmt: skip
 ENDLESS = {"/jobs/events", "/jobs/{job}/events"}
 ELSEWHERE = {"/static/{digest}/{name}", "/display/language/{language}", "/display/theme/{theme}"}
 PAYLOAD = """'"><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}${7*7}"""
 FIELDS = (
     "clinic-", "Hospital", "pilot", "parasitized", "north", "a/", "more images", "worse", "elsewhere",
-    "every label", "few images",
+    "every label", "few images", "misses ring forms",
 )  # fmt: skip
 
 

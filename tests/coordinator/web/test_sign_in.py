@@ -416,6 +416,8 @@ async def test_pages_are_kept_nowhere_framed_nowhere_and_load_nothing_from_elsew
             assert (told["cache-control"], told["x-content-type-options"]) == ("no-store", "nosniff")
             assert told["referrer-policy"] == "same-origin" and told["x-frame-options"] == "DENY"
             assert not re.search(r"<script|\son\w+=|\sstyle=|https?://", answer.text)
+        icon = re.search(r'rel="icon" href="(/[^"]+)"', answers[0].text)  # else browsers ask for one that is not there
+        assert icon is not None and (await client.get(icon[1])).status_code == 200
         assert (await client.get("/v1/jobs")).headers["cache-control"] == "no-store"
 
 
