@@ -23,7 +23,7 @@ def test_card_in_every_form(network: Network, tmp_path: Path, language: str, lou
     answer = run("medmesh-coordinator", "model", "card", "malaria@1", *arguments, home=network.home)
     assert answer["model"] == "malaria@1" and loud in answer["card"] and answer["html"] == str(html)
     page = Page(html.read_text("utf-8"))
-    assert loud in page.text and page.tags.count("svg") == 4
+    assert loud in page.text and page.tags.count("svg") == 5
     assert json.loads(bundle.read_text("utf-8"))["version"] == "1"
     assert "labels_mapped" in page.text, "the gates of its release"
     files = [p.name for p in network.images.rglob("*.png")]
