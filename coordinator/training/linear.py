@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
 MAX_RANK = 640
 _ITERATIONS = 400
@@ -51,6 +50,8 @@ class Projection:
         blocks: widths of the taps that the features consist of, where each tap shall count alike, however many
             channels it has; else each feature counts alike.
         """
+        from scipy.linalg import eigh  # a third of a command's start: only for who trains
+
         self._mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
         standard = features - self._mean
         spread = np.sqrt(np.einsum("ij,ij->j", standard, standard) / len(features))
