@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
@@ -19,6 +21,7 @@ from protocols.audit import Head
 
 _log = logging.getLogger("medmesh.store")
 _READS = "medmesh_reads"
+_LOG_S = 5.0  # to wait for another process that turns on the write-ahead log
 RECORDED: Final = "medmesh_recorded"  # in a connection's info: the audit head that its transaction makes
 _AGAIN: Final = frozenset(
     {"40001", "40P01", "55P03"}
@@ -143,12 +146,26 @@ def _listen(engine: AsyncEngine, *, foreign_keys: bool) -> None:
         connection.isolation_level = None  # the driver's own BEGIN would come too late for IMMEDIATE
         cursor = connection.cursor()
         keys = f"foreign_keys={'ON' if foreign_keys else 'OFF'}"
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", keys, "busy_timeout=30000"):
+        for pragma in ("busy_timeout=30000", "synchronous=FULL", keys):
             cursor.execute(f"PRAGMA {pragma}")
+        _log_ahead(cursor)
         cursor.close()
 
     event.listen(engine.sync_engine, "connect", configure)
     event.listen(engine.sync_engine, "begin", _begin)
+
+
+def _log_ahead(cursor: Any) -> None:
+    """Turn the write-ahead log on; SQLite does not wait where somebody else is turning it on at this moment."""
+    until = time.monotonic() + _LOG_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+        time.sleep(0.01)
 
 
 def _begin(connection: Any) -> None:

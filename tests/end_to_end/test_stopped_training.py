@@ -70,7 +70,7 @@ def test_ten_kills_at_any_moment_leave_the_result_of_none(network: Network, tmp_
     for key in ("artifacts", "rungs", "frontier", "metrics", "chosen_in_folds"):
         assert got[key] == expected[key], key
     assert got["features_computed"] < expected["features_computed"], "started over"
-    assert not list((home / "coordinator" / "trainings").iterdir()), "parts of a finished training are removed"
+    assert not list((home / "coordinator" / "trainings").rglob("*")), "parts of a finished training are removed"
 
 
 def test_ctrl_c_stops_training_and_says_how_to_go_on(network: Network, tmp_path: Path) -> None:
