@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_RANK = 640
+MAX_RANK = 1280
+LOGISTIC_RANK = 640  # its steps cost by the coordinate, and it gains nothing by more
 _ITERATIONS = 400
 Method = Literal["logistic", "tempered", "ridge"]
 # From the stiffest. Logistic: scikit-learn's C. Ridge: the inverse of the penalty on squared weights for each image.
@@ -40,8 +41,8 @@ class Projection:
     """Standardised training features in their own principal axes.
 
     L2-regularised regression on n images never leaves the span of those images, so d = 10,000 features can be replaced
-    by at most n coordinates without changing the fit; coordinates beyond ``MAX_RANK`` carry almost no variance. One
-    projection serves both methods and a whole path of regularisation strengths.
+    by at most n coordinates without changing the fit; coordinates beyond ``MAX_RANK`` carry almost no variance (half as many
+    cost 0.3 points on chest X-rays with their altered views). One projection serves all methods and strengths.
     """
 
     def __init__(self, features: NDArray[np.float32], blocks: tuple[int, ...] = ()) -> None:
@@ -76,12 +77,11 @@ class Projection:
     def fit(self, labels: NDArray[np.int64], strength: float, method: Method = "logistic") -> LinearHead:
         """Fit, classes weighted to count alike; a higher ``strength`` follows the images more closely."""
         if method == "ridge":
-            coefficients, intercepts = _ridge(self.coordinates, labels, strength)
+            axes, (coefficients, intercepts) = self._axes, _ridge(self.coordinates, labels, strength)
         else:
-            coefficients, intercepts = _logistic(
-                self.coordinates, labels, strength, 1.0 if method == "logistic" else 0.5
-            )
-        weights = (self._axes @ coefficients.T.astype(np.float32)) / self._scale[:, np.newaxis]
+            axes, power = self._axes[:, -LOGISTIC_RANK:], 1.0 if method == "logistic" else 0.5
+            coefficients, intercepts = _logistic(self.coordinates[:, -LOGISTIC_RANK:], labels, strength, power)
+        weights = (axes @ coefficients.T.astype(np.float32)) / self._scale[:, np.newaxis]
         bias = intercepts.astype(np.float32) - self._mean @ weights
         return LinearHead(weights.astype(np.float32), bias.astype(np.float32))
 

@@ -171,7 +171,7 @@ class Trainer:
             missing,
             missing_views,
             sum(len(np.unique(p)) for p in plans) * len(plan.backbones),
-            spatial.map_epochs(plan.effort, limit, len(plan.labels)) * len(plan.backbones),
+            spatial.map_epochs(plan.effort, limit, len(plan.labels), len(digests)) * len(plan.backbones),
             os.cpu_count() or 1,
             absent,
         )
@@ -190,7 +190,7 @@ class Trainer:
             altered = self._altered(plan, trunk, kind, store, clock.told)
         data = as_data(plan.samples, plan.labels, extraction, altered)
         channels = {tap: values.shape[1] for tap, values in data.taps.items()}
-        terms = Terms.of(plan.effort, plan.budget_kb, kind, channels, len(plan.labels))
+        terms = Terms.of(plan.effort, plan.budget_kb, kind, channels, len(plan.labels), len(plan.samples))
         digests = [s.sha256 for s in plan.samples]
         maps = store.maps(digests, spatial.views(plan.effort), kind) if store and terms.configs else None
         images = [(s.sha256, s.label, s.group) for s in plan.samples]

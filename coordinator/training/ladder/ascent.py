@@ -50,15 +50,21 @@ class Terms:
 
     @classmethod
     def of(
-        cls, effort: Effort, budget_kb: int | None, modality: Modality, channels: dict[str, int], labels: int
+        cls,
+        effort: Effort,
+        budget_kb: int | None,
+        modality: Modality,
+        channels: dict[str, int],
+        labels: int,
+        images: int,
     ) -> Terms:
-        """What an effort may try within a budget.
+        """What an effort may try within a budget on so many images.
 
         Raises:
             CoordinatorError: ``train.over_budget``.
         """
         tap_sets, limit = budget.within(budget_kb, selection.CANDIDATES[effort], channels, labels)
-        return cls(effort, tap_sets, spatial.within(effort, limit, labels), limit, modality, labels)
+        return cls(effort, tap_sets, spatial.within(effort, limit, labels, images), limit, modality, labels)
 
 
 @dataclass(frozen=True)

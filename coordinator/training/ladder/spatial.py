@@ -19,17 +19,18 @@ from coordinator.training.spatial.training import SpatialFit, cross_validated, f
 
 # From light to heavy. No figure here was chosen for one data set: docs/adr/0025.
 _SMALL = SpatialConfig(
-    maps=("mixed4",), width=32, epochs=16, learning_rate=2e-3, weight_decay=0.05, label_smoothing=0.05, views=1
+    maps=("mixed4",), width=32, epochs=24, learning_rate=2e-3, weight_decay=0.05, label_smoothing=0.05, views=1
 )
-_MIDDLE = replace(_SMALL, width=64, depth=2)
-_LARGE = replace(_SMALL, maps=("mixed4", "mixed7"), width=48, depth=2)
+_BOTH = replace(_SMALL, maps=("mixed4", "mixed7"), epochs=16)
+_LARGE = replace(_BOTH, width=48, depth=2, epochs=24)
 CONFIGS: dict[str, tuple[SpatialConfig, ...]] = {
     "quick": (),
-    "standard": (_SMALL, _LARGE),
-    "full": tuple(replace(c, epochs=24) for c in (_SMALL, _MIDDLE, _LARGE)),
+    "standard": (_SMALL, _BOTH),
+    "full": (replace(_SMALL, epochs=32), replace(_BOTH, epochs=24), _LARGE),
 }
-MOST = {"quick": 0, "standard": 1, "full": 2}  # how many an effort trains: the largest that keep to the budget
 REPEATS = {"quick": 0, "standard": 1, "full": 2}  # of the cross-validation
+# Epochs are those of so many images; fewer images are shown more often, many less often: steps teach, not epochs.
+_USUAL_IMAGES, _LEAST_OFTEN, _MOST_OFTEN = 1600, 0.5, 2.5
 Told = Callable[[int, int], None]
 
 
@@ -39,10 +40,11 @@ def name(config: SpatialConfig) -> str:
     return f"spatial head {'+'.join(config.maps)}, {config.width} channels{members}"
 
 
-def within(effort: str, budget_bytes: int, labels: int) -> tuple[SpatialConfig, ...]:
-    """The spatial heads that an effort tries within a budget, from light to heavy."""
-    fitting = [c for c in CONFIGS[effort] if c.estimated_bytes(labels) <= budget_bytes]
-    return tuple(fitting[-MOST[effort] :]) if MOST[effort] else ()
+def within(effort: str, budget_bytes: int, labels: int, images: int) -> tuple[SpatialConfig, ...]:
+    """The spatial heads that an effort tries within a budget on so many images, from light to heavy."""
+    often = min(max(_USUAL_IMAGES / max(images, 1), _LEAST_OFTEN), _MOST_OFTEN)
+    fitting = (c for c in CONFIGS[effort] if c.estimated_bytes(labels) <= budget_bytes)
+    return tuple(replace(c, epochs=max(round(c.epochs * often), 1)) for c in fitting)
 
 
 def layers(effort: str) -> tuple[str, ...]:
@@ -55,9 +57,9 @@ def views(effort: str) -> int:
     return max((c.views for c in CONFIGS[effort]), default=0)
 
 
-def map_epochs(effort: str, budget_bytes: int, labels: int) -> int:
+def map_epochs(effort: str, budget_bytes: int, labels: int, images: int) -> int:
     """Passes of one head over one map of all images, over all folds and a last fit; for telling the time."""
-    each = [c.epochs * c.members * len(c.maps) for c in within(effort, budget_bytes, labels)]
+    each = [c.epochs * c.members * len(c.maps) for c in within(effort, budget_bytes, labels, images)]
     return sum(each) * (OUTER_FOLDS - 1) * REPEATS[effort] + max(each, default=0)
 
 

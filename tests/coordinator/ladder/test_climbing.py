@@ -199,14 +199,24 @@ def test_a_budget_leaves_out_what_does_not_keep_to_it() -> None:
 
 
 def test_spatial_heads_keep_to_effort_and_budget() -> None:
-    assert spatial.within("quick", 10**6, 2) == ()
-    assert len(spatial.within("standard", 150_000, 2)) == 1, "one family at most, else it is not standard"
-    assert len(spatial.within("full", 150_000, 7)) >= 1
+    assert spatial.within("quick", 10**6, 2, 1600) == ()
+    assert len(spatial.within("standard", 150_000, 2, 1600)) < len(spatial.within("full", 150_000, 2, 1600))
+    assert len(spatial.within("full", 150_000, 7, 1600)) >= 1
     for limit in (40_000, 150_000):
-        assert all(c.estimated_bytes(2) <= limit for c in spatial.within("full", limit, 2))
-    assert spatial.within("full", 1000, 2) == ()
-    sizes = [c.estimated_bytes(2) for c in spatial.within("full", 10**6, 2)]
+        found = spatial.within("full", limit, 2, 1600)
+        assert found and all(c.estimated_bytes(2) <= limit for c in found)
+    assert spatial.within("full", 1000, 2, 1600) == ()
+    sizes = [c.estimated_bytes(2) for c in spatial.within("full", 10**6, 2, 1600)]
     assert sizes == sorted(sizes), "from light to heavy"
+
+
+def test_few_images_are_shown_more_often_within_limits() -> None:
+    (most, many, usual, few, fewest) = (
+        spatial.within("standard", 150_000, 2, images)[0].epochs for images in (10**6, 3200, 1600, 800, 10)
+    )
+    assert most == many == usual // 2 and few == 2 * usual and 2 * usual < fewest <= 3 * usual
+    passes = [spatial.map_epochs("standard", 150_000, 2, images) for images in (1600, 800)]
+    assert passes[1] == 2 * passes[0], "what a training will take knows of it"
 
 
 def test_the_frontier_holds_what_no_smaller_head_beats() -> None:
