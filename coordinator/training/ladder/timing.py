@@ -10,7 +10,7 @@ from coordinator.training.selection import OUTER_FOLDS
 IMAGE_S = 0.047  # features of one image or view
 FOLD_S = {"quick": 8.0, "standard": 22.0, "full": 30.0}  # choice and fits of one fold of 1,600 images
 MAP_EPOCH_S = 0.0009  # one pass of a spatial head over one map
-TEACHER_EPOCH_S = 0.1  # one pass of the fine-tuned network over an image
+TEACHER_EPOCH_S = 0.07  # one pass of the network above mixed7 over an image
 BACKBONE_S, HEAD_S = 35.0, 25.0
 
 

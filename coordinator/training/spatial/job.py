@@ -18,7 +18,7 @@ from coordinator.training.spatial.config import SpatialConfig
 from coordinator.training.spatial.maps import Maps
 from coordinator.training.spatial.teacher import TeacherConfig, targets
 
-_VERSION = 2  # rises when the same job would be trained otherwise
+_VERSION = 1  # rises when the same job would be trained otherwise
 AnyConfig: TypeAlias = SpatialConfig | TeacherConfig
 
 

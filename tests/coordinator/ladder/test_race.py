@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from coordinator.releases.cards.ladder import section
+from coordinator.reports.document import Table, Words
 from coordinator.training import folds
 from coordinator.training.ladder import race
 from coordinator.training.ladder.climb import Rung
@@ -62,6 +64,15 @@ def test_the_row_says_what_it_was_measured_on_and_against_what() -> None:
     assert lost["low"] < lost["balanced_accuracy"] < lost["high"] and lost["bytes"] > 10**7
     won = replace(race.compared(TRUTH, GROUPS, logits(TRUTH, 2, seed=2)[0], kept(), TEST), won=True).document()
     assert won["why"]["code"] == "teaches" and "too large to be released" in won["why"]["text"]
+
+
+def test_the_card_tells_of_the_race_in_both_languages() -> None:
+    row = race.compared(TRUTH, GROUPS, logits(TRUTH, 2, seed=2, lead=0.5)[0], kept(), TEST).document()
+    (table,) = [b for b in section({"rungs": [row], "taps": []}).blocks if isinstance(b, Table)]
+    ((name, _, difference, _, mark, why),) = table.rows
+    assert isinstance(name, Words) and name.en == race.NAME and "微调" in name.zh
+    assert isinstance(difference, Words) and difference.en.startswith("-") and mark == "✗"
+    assert why == Words(row["why"]["text"], row["why"]["text_zh"])
 
 
 def test_the_fold_that_called_for_a_rung_is_counted_without_it() -> None:

@@ -129,6 +129,7 @@ def test_each_view_is_shown_with_its_own_target(maps: Maps, tmp_path: Path) -> N
     assert np.array_equal(shown[0], run.targets[:, views[:16], images[:16]])
 
 
+@pytest.mark.slow
 def test_a_teacher_learns_and_its_checkpoint_is_all_of_it(maps: Maps, tmp_path: Path) -> None:
     job = jobs.lessons(maps, LABELS, [LEARNT], TEACHER, tmp_path)
     job.save(tmp_path)
