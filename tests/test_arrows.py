@@ -20,6 +20,7 @@ TENSORFLOW_FILES = {
     "coordinator/training/convert.py",
     "coordinator/training/backbones.py",
     "coordinator/training/spatial/network.py",
+    "coordinator/training/spatial/upper.py",
     "coordinator/vetting/conversion.py",
 }
 

@@ -27,6 +27,8 @@ _PARTS = {
     "views": ("Computing features of altered views", "计算变化视图的特征"),
     "selection": ("Choosing taps by nested cross-validation", "嵌套交叉验证选择特征层"),
     "spatial": ("Training spatial heads for unseen groups, in hundredths", "为未见分组训练空间头部模型（百分比）"),
+    "teacher": ("Fine-tuning the network for the first fold, in epochs", "为第一折微调主干网络（轮）"),
+    "distilled": ("Fine-tuning for the other folds, and teaching a spatial head", "为其余折微调，并蒸馏到空间头部模型"),
     "head": ("Making the head", "生成头部模型"),
     "time": ("Seconds of the whole", "总耗时（秒）"),
 }

@@ -58,9 +58,21 @@ def figures(
 
 
 def warnings(
-    truth: NDArray[np.int64], groups: NDArray[np.str_], names: Sequence[str], no_maps: bool
+    truth: NDArray[np.int64],
+    groups: NDArray[np.str_],
+    names: Sequence[str],
+    no_maps: bool,
+    no_teacher: str | None = None,
 ) -> list[dict[str, str]]:
-    """Classes with so few images or groups that the figures are rough; rungs that were left out for want of disk."""
+    """Classes with so few images or groups that the figures are rough; rungs that were left out, and what hindered them.
+
+    Args:
+        truth: int64 [images].
+        groups: [images].
+        names: of the classes.
+        no_maps: whether there was no room for maps.
+        no_teacher: code of what kept the network above ``mixed7`` from being fine-tuned.
+    """
     found = []
     if no_maps:
         found.append(
@@ -68,6 +80,14 @@ def warnings(
                 "code": "train.no_maps",
                 "text": "Maps of all images do not fit into maps_mb or onto the disk: spatial heads were left out.",
                 "text_zh": "全部图像的特征图超出 maps_mb 或磁盘空间：未尝试空间头部模型。",
+            }
+        )
+    if no_teacher:
+        found.append(
+            {
+                "code": "train.no_teacher",
+                "text": f"The network could not be fine-tuned ({no_teacher}): the last rung of the ladder was left out.",
+                "text_zh": f"主干网络无法微调（{no_teacher}）：未尝试阶梯的最后一个方案。",
             }
         )
     few = [n for i, n in enumerate(names) if (truth == i).sum() < FEW_IMAGES]

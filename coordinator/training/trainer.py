@@ -20,7 +20,7 @@ from coordinator.intake.samples import Sample
 from coordinator.store.blobs import FolderBlobs
 from coordinator.training import figures, made, modality, oof, selection, views
 from coordinator.training.features import Extraction, FeatureCache, map_shapes
-from coordinator.training.ladder import ascent, spatial, timing
+from coordinator.training.ladder import ascent, distilled, spatial, timing
 from coordinator.training.ladder.ascent import Ascent, Seen, Terms
 from coordinator.training.ladder.budget import USUAL_BUDGET_KB
 from coordinator.training.ladder.decision import Subject, decide, held_out
@@ -131,7 +131,11 @@ class Trainer:
             "budget_bytes": shipped.terms.budget_bytes,
             "metrics": manifest.metrics,
             "warnings": figures.warnings(
-                subject.truth, subject.groups, names, shipped.seen.maps is None and bool(shipped.terms.configs)
+                subject.truth,
+                subject.groups,
+                names,
+                shipped.seen.maps is None and bool(shipped.terms.configs),
+                shipped.hindrance,
             ),
             "features_computed": sum(e.computed for e in extractions),
             "features_cached": sum(len(plan.samples) - e.computed for e in extractions),
@@ -165,6 +169,7 @@ class Trainer:
                 self._features.missing(viewed, trunk.trunk, view, kind) for view in range(1, count + 1)
             )
         limit = (plan.budget_kb or USUAL_BUDGET_KB) * 1000
+        teacher_epochs, taught = distilled.passes(plan.effort, limit, len(plan.labels))
         return timing.expected(
             plan.effort,
             len(digests),
@@ -174,6 +179,8 @@ class Trainer:
             spatial.map_epochs(plan.effort, limit, len(plan.labels), len(digests)) * len(plan.backbones),
             os.cpu_count() or 1,
             absent,
+            teacher_epochs * len(plan.backbones),
+            taught * len(plan.backbones),
         )
 
     def _climb(self, plan: Plan, name: str, kind: Modality, plans: list[NDArray[np.int64]], clock: _Clock) -> Ascent:
@@ -197,7 +204,8 @@ class Trainer:
         settings = {"trunk": trunk.trunk.sha256, "effort": plan.effort, "budget": plan.budget_kb, "modality": kind}
         work = Work(self._home.trainings / f"{plan.dataset}-{key(images, **settings)}")
         work.note_images(digests)
-        seen = Seen(trunk, extraction, data, maps)
+        school = distilled.school(plan.effort, name, self._home.backbones, work.below("spatial"))
+        seen = Seen(trunk, extraction, data, maps, school)
         return ascent.climb(seen, plans, terms, work, self._engine, clock.part, clock.told)
 
     def _store(self, plan: Plan, trunk: ReadyTrunk, kind: Modality, layers: tuple[str, ...]) -> MapStore | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from coordinator.bootstrap import open_coordinator
 from coordinator.training import selection, trainer
-from coordinator.training.ladder import spatial
+from coordinator.training.ladder import distilled, spatial
 from coordinator.training.run import train_dataset
 from coordinator.training.spatial.config import SpatialConfig
 
@@ -37,6 +37,9 @@ async def train(home: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     spatial.CONFIGS["full"] = (CONFIG,)
+    distilled.EPOCHS["full"] = (
+        0  # trained by the same child as spatial heads; its own steps are tested in test_teacher.py
+    )
     selection.CANDIDATES["full"] = selection.CANDIDATES["quick"]
     selection.REPEATS["full"] = 2
     trainer.VIEWS["full"] = (VIEWS, VIEWED)

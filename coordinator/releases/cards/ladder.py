@@ -6,7 +6,7 @@ from typing import Any
 
 from coordinator.reports import plots
 from coordinator.reports.document import NONE, Block, Cell, Paragraph, Plot, Section, Table, Words, interval
-from coordinator.training.ladder import linear
+from coordinator.training.ladder import linear, race
 from coordinator.training.metrics import Interval
 from protocols.errors import Language
 
@@ -38,6 +38,7 @@ _NAMES = {
     linear.TAPS: "所选特征层",
     linear.FITS: "改进的线性拟合",
     linear.VIEWS: "加入变化视图",
+    race.NAME: "微调 mixed7 以上的网络",
 }
 
 

@@ -11,18 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.engine import Engine
+from coordinator.errors import CoordinatorError
 from coordinator.training import export, selection
 from coordinator.training.export import Exported
 from coordinator.training.features import Extraction
-from coordinator.training.ladder import budget, joined, linear, spatial
+from coordinator.training.ladder import budget, distilled, joined, linear, spatial
+from coordinator.training.ladder import climb as climbing
 from coordinator.training.ladder.climb import Rule, Rung
 from coordinator.training.ladder.decision import Ladder
+from coordinator.training.ladder.distilled import School
 from coordinator.training.ladder.joined import Scales
+from coordinator.training.ladder.race import Race, compared
 from coordinator.training.ladder.work import Work
 from coordinator.training.modality import Modality
 from coordinator.training.selection import Choice, Data, TapSet
 from coordinator.training.spatial.config import SpatialConfig
 from coordinator.training.spatial.maps import Maps
+from coordinator.training.spatial.training import SpatialFit
 from coordinator.training.trunks import ReadyTrunk
 
 Effort = Literal["quick", "standard", "full"]
@@ -47,6 +52,11 @@ class Terms:
     budget_bytes: int
     modality: Modality
     labels: int
+
+    @property
+    def tried(self) -> tuple[SpatialConfig, ...]:
+        """With the one that may be taught: the largest."""
+        return (*self.configs, *(distilled.config(c) for c in self.configs[-1:]))
 
     @classmethod
     def of(
@@ -78,12 +88,13 @@ class Head:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a backbone makes of a data set; ``maps`` where spatial heads are tried."""
+    """What a backbone makes of a data set; ``maps`` where spatial heads are tried, ``school`` where they may be taught."""
 
     trunk: ReadyTrunk
     extraction: Extraction
     data: Data
     maps: Maps | None
+    school: School | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,8 @@ class Ascent:
         choices: of the linear rungs, made on all images.
         answers: of the linear rungs.
         scales: of the joined rungs, by name.
+        race: what became of the network fine-tuned above ``mixed7``, where that was tried.
+        hindrance: code of what kept it from being trained.
     """
 
     seen: Seen
@@ -103,6 +116,8 @@ class Ascent:
     ladder: Ladder
     scales: dict[str, Scales]
     work: Work
+    race: Race | None = None
+    hindrance: str | None = None
 
     @property
     def tap_sets(self) -> tuple[TapSet, ...]:
@@ -118,17 +133,24 @@ class Ascent:
             head = selection.fit(data, choice, views=with_views)
             return Head(export.linear(head, choice.tap_set.taps, data.taps, labels), choice, with_views)
         assert maps is not None
-        fit = spatial.fit(maps, data, config, self.work.below("spatial"), progress)
+        fit = self._fit_spatial(config, maps, progress)
         if name not in self.scales:
             return Head(spatial.export(fit, maps, labels), None, config.views > 0)
         head = selection.fit(data, choice, views=with_views)
         exported = joined.export(head, choice.tap_set.taps, data.taps, fit, config, maps, self.scales[name], labels)
         return Head(exported, choice, with_views or config.views > 0)
 
+    def _fit_spatial(self, config: SpatialConfig, maps: Maps, progress: Callable[[int, int], None]) -> SpatialFit:
+        data, work, school = self.seen.data, self.work.below("spatial"), self.seen.school
+        if not config.taught:
+            return spatial.fit(maps, data, config, work, progress)
+        assert school is not None
+        return distilled.fit(school, maps, data, config, progress)
+
     def config(self, name: str) -> SpatialConfig | None:
         """The spatial head of a rung, or in it; None where it is linear."""
         alone = name.removesuffix(joined.SUFFIX)
-        return next((c for c in self.terms.configs if spatial.name(c) == alone), None)
+        return next((c for c in self.terms.tried if spatial.name(c) == alone), None)
 
     def inputs(self, name: str) -> tuple[str, ...]:
         """The trunk's outputs that a rung reads."""
@@ -170,8 +192,7 @@ def climb(
         )
         for name, logits in answers.rungs.items()
     ]
-    scales: dict[str, Scales] = {}
-    partner = rungs[-1]
+    rising = _Rising(seen, terms, plans, rungs)
     if seen.maps is not None:
         with part("spatial"):
             for number, config in enumerate(terms.configs):
@@ -182,13 +203,58 @@ def climb(
                 logits = spatial.answers(
                     seen.maps, data, plans[: spatial.REPEATS[terms.effort]], config, work.below("spatial"), told
                 )
-                name, size = spatial.name(config), config.estimated_bytes(terms.labels)
-                rungs.append(Rung(name, "better", logits, size))
-                if size + partner.size_bytes <= terms.budget_bytes:
-                    scales[name + joined.SUFFIX] = at = Scales.of(data.labels, partner.logits, logits)
-                    both = at.add(partner.logits, logits)
-                    rungs.append(Rung(name + joined.SUFFIX, "better", both, size + partner.size_bytes))
-    return Ascent(seen, terms, choices, answers, Ladder(seen.trunk.backbone.id, tuple(rungs)), scales, work)
+                rising.add(config, logits)
+        if seen.school is not None and terms.configs:
+            rising.finish(seen.school, seen.maps, part, progress)
+    ladder = Ladder(seen.trunk.backbone.id, tuple(rising.rungs))
+    return Ascent(seen, terms, choices, answers, ladder, rising.scales, work, rising.race, rising.hindrance)
+
+
+class _Rising:
+    """The rungs above the linear ones."""
+
+    def __init__(self, seen: Seen, terms: Terms, plans: list[NDArray[np.int64]], rungs: list[Rung]) -> None:
+        self.rungs = rungs
+        self.scales: dict[str, Scales] = {}
+        self.race: Race | None = None
+        self.hindrance: str | None = None
+        self._data, self._terms, self._plans, self._partner = seen.data, terms, plans, rungs[-1]
+
+    def add(self, config: SpatialConfig, logits: NDArray[np.float32], raced: tuple[int, int] | None = None) -> None:
+        """A spatial head, and where the budget holds both, the same with the last linear one."""
+        name, size, partner = spatial.name(config), config.estimated_bytes(self._terms.labels), self._partner
+        self.rungs.append(Rung(name, "better", logits, size, raced=raced))
+        if size + partner.size_bytes <= self._terms.budget_bytes:
+            self.scales[name + joined.SUFFIX] = at = Scales.of(self._data.labels, partner.logits, logits)
+            both = at.add(partner.logits, logits)
+            size += partner.size_bytes
+            self.rungs.append(Rung(name + joined.SUFFIX, "better", both, size, raced=raced))
+
+    def finish(
+        self, school: School, maps: Maps, part: Callable[[str], AbstractContextManager[Any]], progress: Progress
+    ) -> None:
+        """Fine-tune for one fold, and where that wins for all, to teach the largest spatial head."""
+        data, plan = self._data, self._plans[0]
+        kept, _ = climbing.climb(self.rungs, data.labels, data.groups, data.source)
+        try:
+            with part("teacher"):
+                self.race, first = distilled.run(
+                    school, maps, data, plan, self.rungs[kept], lambda done, total: progress("teacher", done, total)
+                )
+            if not self.race.won:
+                return
+            config = self._terms.tried[-1]
+            with part("distilled"):
+                logits, teachers = distilled.answers(
+                    school, maps, data, plan, first, config, lambda done, total: progress("distilled", done, total)
+                )
+        except CoordinatorError as error:
+            if not distilled.hindered(error):
+                raise
+            self.race, self.hindrance = None, error.code
+            return
+        self.race = compared(data.labels, data.groups, teachers, self.rungs[kept], np.ones(len(plan), bool), won=True)
+        self.add(config, logits, distilled.raced_on(plan))
 
 
 def _partner(answers: linear.Answers) -> str:

@@ -55,6 +55,7 @@ class Rung:
         logits: float32 [repeats, images, labels].
         size_bytes: of its head file; the published ones are weighed, others are estimated.
         views: float32 [repeats, views, labels], answers for altered views of unseen groups; empty where not asked.
+        raced: repeat and fold whose images decided that the rung be tried at all.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Rung:
     logits: NDArray[np.float32]
     size_bytes: int
     views: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+    raced: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,10 @@ class Ladder:
         """The ladder less one rung."""
         return replace(self, rungs=tuple(r for r in self.rungs if r.name != name))
 
+    def untold_by(self, repeat: int, fold: int) -> Ladder:
+        """The ladder as it would be for all one knows without a fold: less the last rungs, if that fold called for them."""
+        return replace(self, rungs=tuple(r for r in self.rungs if r.raced != (repeat, fold)))
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -92,11 +96,13 @@ class HeldOut:
 def held_out(ladders: Sequence[Ladder], subject: Subject, shipped: tuple[int, int]) -> HeldOut:
     """For each fold, the answers of the head that the images of all other folds choose: choice and figure share no image.
 
+    A rung that was tried because of a fold's images (``Rung.raced``) is not among what is chosen from for that fold.
+
     Repeats are as many as the least thorough of the heads that came to be chosen has. Where folds choose differently, answers
     are brought to the scale of the head that is shipped, so that one calibration fits all.
     """
     chosen = {
-        (repeat, int(fold)): decide(ladders, subject, plan != fold).chosen
+        (repeat, int(fold)): decide([x.untold_by(repeat, int(fold)) for x in ladders], subject, plan != fold).chosen
         for repeat, plan in enumerate(subject.plans)
         for fold in np.unique(plan)
     }

@@ -79,6 +79,10 @@ def _rungs(climbed: Sequence[Ascent], subject: Subject, outcome: Outcome) -> lis
                     **verdict.document(),
                 }
             )
+        if race := climbed[a].race:
+            last = next((n for n, rung in enumerate(ladder.rungs) if rung.raced), len(ladder.rungs))
+            row = {**race.document(), "backbone": ladder.backbone, "inputs": ["mixed7_map"]}
+            rows.insert(len(rows) - len(ladder.rungs) + last, row)
     return rows
 
 

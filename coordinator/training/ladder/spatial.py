@@ -37,7 +37,8 @@ Told = Callable[[int, int], None]
 def name(config: SpatialConfig) -> str:
     """How tables call a spatial head."""
     members = f" x{config.members}" if config.members > 1 else ""
-    return f"spatial head {'+'.join(config.maps)}, {config.width} channels{members}"
+    kind = "distilled" if config.taught else "spatial"
+    return f"{kind} head {'+'.join(config.maps)}, {config.width} channels{members}"
 
 
 def within(effort: str, budget_bytes: int, labels: int, images: int) -> tuple[SpatialConfig, ...]:
@@ -64,25 +65,38 @@ def map_epochs(effort: str, budget_bytes: int, labels: int, images: int) -> int:
 
 
 def answers(
-    maps: Maps, data: Data, plans: Sequence[NDArray[np.int64]], config: SpatialConfig, work: Path, told: Told
+    maps: Maps,
+    data: Data,
+    plans: Sequence[NDArray[np.int64]],
+    config: SpatialConfig,
+    work: Path,
+    told: Told,
+    taught: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Out-of-fold logits [repeats, images, labels].
+    """Out-of-fold logits [repeats, images, labels]; ``taught``: as ``job.cross_validation`` takes it.
 
     Raises:
         CoordinatorError: ``train.spatial_…``.
     """
     return cross_validated(
-        maps, data.labels, data.groups, list(plans), config, work, lambda done, total, left: told(done, total)
+        maps, data.labels, data.groups, list(plans), config, work, lambda done, total, left: told(done, total), taught
     )
 
 
-def fit(maps: Maps, data: Data, config: SpatialConfig, work: Path, told: Told) -> SpatialFit:
-    """Fit a spatial head on all images.
+def fit(
+    maps: Maps,
+    data: Data,
+    config: SpatialConfig,
+    work: Path,
+    told: Told,
+    taught: NDArray[np.float32] | None = None,
+) -> SpatialFit:
+    """Fit a spatial head on all images; ``taught``: as ``job.final_fit`` takes it.
 
     Raises:
         CoordinatorError: ``train.spatial_…`` or ``train.conversion_…``.
     """
-    return fitted(maps, data.labels, data.groups, config, work, lambda done, total, left: told(done, total))
+    return fitted(maps, data.labels, data.groups, config, work, lambda done, total, left: told(done, total), taught)
 
 
 def export(fit: SpatialFit, maps: Maps, labels: list[str]) -> Exported:

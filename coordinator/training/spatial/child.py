@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +24,31 @@ from numpy.typing import NDArray
 from coordinator.errors import CoordinatorError
 from coordinator.store.blobs import replacing
 from coordinator.training.spatial.config import SpatialConfig
-from coordinator.training.spatial.job import Job, Run, class_weights
+from coordinator.training.spatial.job import AnyConfig, Job, Run, class_weights
 from coordinator.training.spatial.maps import MapReader
+from coordinator.training.spatial.teacher import TeacherConfig
 from protocols.errors import MedMeshError
 
 if TYPE_CHECKING:
-    from coordinator.training.spatial.network import Arrays, Heads
+    from coordinator.training.spatial.network import Arrays
 
 Tell = Callable[[int], None]
+
+
+class Learner(Protocol):
+    """What is trained: networks side by side, of which the first axis of every weight is the network.
+
+    ``network.Heads`` says what the methods do.
+    """
+
+    def weights(self) -> Arrays: ...
+    def replace(self, weights: Arrays) -> None: ...
+    def state(self) -> list[NDArray[Any]]: ...
+    def restore(self, state: list[NDArray[Any]]) -> None: ...
+    def step(
+        self, maps: dict[str, Any], targets: NDArray[np.float32], weights: NDArray[np.float32], seed: int
+    ) -> Any: ...
+    def logits(self, reader: MapReader, images: NDArray[np.int64]) -> NDArray[np.float32]: ...
 
 
 @dataclass
@@ -47,11 +64,11 @@ FOLDED = "folded.npz"  # weights of the last run, as they are exported
 
 
 def result_path(folder: Path, run: int) -> Path:
-    """Logits float32 [heads, images, labels] of a finished run."""
+    """Logits float32 [heads, images, labels] of a finished run; a teacher's are [1 + views, images, labels]."""
     return folder / f"run-{run}.npy"
 
 
-def train_run(job: Job, run: Run, heads: Heads, reader: MapReader, checkpoint: Path, tell: Tell) -> None:
+def train_run(job: Job, run: Run, heads: Learner, reader: MapReader, checkpoint: Path, tell: Tell) -> None:
     """Train one run to its end, from its checkpoint where there is one; ``heads`` then hold the chosen weights.
 
     Raises:
@@ -70,7 +87,8 @@ def train_run(job: Job, run: Run, heads: Heads, reader: MapReader, checkpoint: P
         for step, start in enumerate(range(0, len(images), config.batch)):
             some, seen = images[start : start + config.batch], views[start : start + config.batch]
             maps: dict[str, Any] = {layer: reader.read(layer, some, seen) for layer in config.maps}
-            loss = heads.step(maps, targets[some], weights[:, some], epoch * 1_000_000 + step)
+            shown = targets[some] if run.targets is None else run.targets[:, seen, some]
+            loss = heads.step(maps, shown, weights[:, some], epoch * 1_000_000 + step)
         if not np.isfinite(float(loss)):
             raise CoordinatorError("train.spatial_diverged")
         if run.validation.any():
@@ -82,7 +100,7 @@ def train_run(job: Job, run: Run, heads: Heads, reader: MapReader, checkpoint: P
 
 
 def order(
-    learning: NDArray[np.int64], views: int, epoch: int, config: SpatialConfig
+    learning: NDArray[np.int64], views: int, epoch: int, config: AnyConfig
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The images of an epoch in order, and the view that is shown of each."""
     chance = np.random.default_rng((config.seed, epoch))
@@ -96,14 +114,14 @@ def _targets(labels: NDArray[np.int64], classes: int, smoothing: float) -> NDArr
     return (np.eye(classes)[labels] * (1 - smoothing) + smoothing / classes).astype(np.float32)
 
 
-def _weights(labels: NDArray[np.int64], rows: NDArray[np.bool_], config: SpatialConfig) -> NDArray[np.float32]:
+def _weights(labels: NDArray[np.int64], rows: NDArray[np.bool_], config: AnyConfig) -> NDArray[np.float32]:
     """Weight of each image for one head: over a batch they add up to 1 in the mean."""
     weights = np.zeros(len(labels), dtype=np.float32)
     weights[rows] = class_weights(labels[rows], config.class_power) / (rows.mean() * config.batch)
     return weights
 
 
-def _losses(job: Job, run: Run, heads: Heads, reader: MapReader, targets: NDArray[np.float32]) -> NDArray[np.float64]:
+def _losses(job: Job, run: Run, heads: Learner, reader: MapReader, targets: NDArray[np.float32]) -> NDArray[np.float64]:
     """Validation loss of each head, every class counting alike as in training; infinite where there are no images."""
     rows = np.flatnonzero(run.validation.any(axis=0))
     logits = heads.logits(reader, rows).astype(np.float64)
@@ -118,7 +136,7 @@ def _losses(job: Job, run: Run, heads: Heads, reader: MapReader, targets: NDArra
     return result
 
 
-def _better(best: Best | None, heads: Heads, losses: NDArray[np.float64], run: Run) -> Best:
+def _better(best: Best | None, heads: Learner, losses: NDArray[np.float64], run: Run) -> Best:
     """Keep each head's weights where its loss fell; a head without validation images always takes the last."""
     weights = heads.weights()
     if best is None:
@@ -129,7 +147,7 @@ def _better(best: Best | None, heads: Heads, losses: NDArray[np.float64], run: R
     return Best(best.weights, np.where(improved, losses, best.loss), np.where(improved, 0, best.waited + 1))
 
 
-def _save(path: Path, epoch: int, heads: Heads, best: Best | None) -> None:
+def _save(path: Path, epoch: int, heads: Learner, best: Best | None) -> None:
     arrays: dict[str, Any] = {f"state/{n}": value for n, value in enumerate(heads.state())}
     if best is not None:
         arrays |= {f"best/{name}": value for name, value in best.weights.items()}
@@ -138,7 +156,7 @@ def _save(path: Path, epoch: int, heads: Heads, best: Best | None) -> None:
         np.savez(file, epoch=np.array(epoch), **arrays)
 
 
-def _restore(path: Path, heads: Heads, count: int) -> tuple[int, Best | None]:
+def _restore(path: Path, heads: Learner, count: int) -> tuple[int, Best | None]:
     """Epochs done and the best so far; a checkpoint that cannot be read counts as none."""
     try:
         with path.open("rb") as file, np.load(file) as arrays:
@@ -180,22 +198,34 @@ def main(folder: Path) -> dict[str, Any]:
         last = bool(job.encodings) and number == len(job.runs) - 1
         if result_path(folder, number).is_file() and not last:
             continue
-        known = network.moments(reader, config.maps, job.maps.images, run.train)
-        start = network.initial(config, job.maps.shape[2], job.classes, list(run.seeds))
-        steps = config.epochs * -(-int(run.train.any(axis=0).sum()) // config.batch)
-        heads = network.Heads(config, start, known, steps)
+        heads = _begun(job, run, reader)
         checkpoint = folder / f"run-{number}.checkpoint"
         train_run(job, run, heads, reader, checkpoint, lambda epoch, n=number: report.told(n, epoch))  # type: ignore[misc]
-        logits = heads.logits(reader, np.arange(job.maps.images))
-        if last:
-            weights = network.folded(config, heads.weights(), known)
+        logits = heads.results(reader, job.maps.images, run)
+        if last and isinstance(config, SpatialConfig):
+            weights = heads.folded()
             with replacing(folder / FOLDED) as file:
-                np.savez(file, **weights)  # type: ignore[arg-type]  # the stubs think of its own option
+                np.savez(file, **weights)
             network.export(config, weights, job.maps.shape, job.encodings, folder)
         with replacing(result_path(folder, number)) as file:
             np.save(file, logits)
         checkpoint.unlink(missing_ok=True)
     return {"finished": True}
+
+
+def _begun(job: Job, run: Run, reader: MapReader) -> Any:
+    """What a run trains, before its first step."""
+    config = job.config
+    steps = config.epochs * -(-int(run.train.any(axis=0).sum()) // config.batch)
+    if isinstance(config, TeacherConfig):
+        from coordinator.training.spatial import upper
+
+        return upper.Upper(config, job.backbones, job.classes, run.seeds[0], steps)
+    from coordinator.training.spatial import network
+
+    known = network.moments(reader, config.maps, job.maps.images, run.train)
+    start = network.initial(config, job.maps.shape[2], job.classes, list(run.seeds))
+    return network.Heads(config, start, known, steps)
 
 
 def _say(message: dict[str, Any]) -> None:

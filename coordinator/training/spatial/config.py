@@ -35,6 +35,8 @@ class SpatialConfig:
         view_share: share of the draws that are altered views.
         validation: share of the training groups kept aside to choose the epoch; 0: the last epoch is taken.
         patience: epochs without a better validation loss after which training ends.
+        taught: share of each target that a teacher's answer is; 0: there is no teacher.
+        temperature: by which the teacher's logits are divided.
         class_power: classes are weighted by their count to minus this power; 1: every class counts alike.
         seed: of everything random.
     """
@@ -57,6 +59,8 @@ class SpatialConfig:
     view_share: float = 0.5
     validation: float = 0.0
     patience: int = 4
+    taught: float = 0.0
+    temperature: float = 2.0
     class_power: float = 1.0
     seed: int = 0
 
@@ -69,7 +73,7 @@ class SpatialConfig:
             raise ValueError("sizes are positive")
         if not all(0 <= x < 1 for x in (self.validation, self.dropout, self.channel_dropout, self.warmup)):
             raise ValueError("shares lie between 0 and 1")
-        if not 0 <= self.view_share <= 1:
+        if not (0 <= self.view_share <= 1 and 0 <= self.taught <= 1):
             raise ValueError("shares lie between 0 and 1")
 
     @property

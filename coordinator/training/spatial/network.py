@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from coordinator.training.convert import convert_module, same_twice
 from coordinator.training.spatial.config import SpatialConfig
+from coordinator.training.spatial.job import Run
 from coordinator.training.spatial.maps import MapReader
 from protocols.explanation import EVIDENCE
 from protocols.pipeline import LOGITS
 
 Arrays = dict[str, NDArray[np.float32]]
-_EVALUATED = 64  # images a forward pass
+EVALUATED = 64  # images a forward pass
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ def moments(reader: MapReader, layers: tuple[str, ...], images: int, rows: NDArr
     deviation: Arrays = {}
     for layer in layers:
         sums, squares = [], []
-        for start in range(0, images, _EVALUATED):
-            levels, scales = reader.read(layer, np.arange(start, min(start + _EVALUATED, images)))
+        for start in range(0, images, EVALUATED):
+            levels, scales = reader.read(layer, np.arange(start, min(start + EVALUATED, images)))
             cells = levels.reshape(len(levels), -1, levels.shape[-1])
             sums.append(cells.sum(axis=1, dtype=np.uint32) * scales.astype(np.float64))
             wide = cells.astype(np.float32)
@@ -86,6 +87,17 @@ def _initial_of_one(config: SpatialConfig, channels: int, labels: int, chance: n
     return weights
 
 
+def schedule(highest: float, warmup: float, steps: int) -> Any:
+    """A learning rate that rises to ``highest`` over a share of the steps and falls to zero along a cosine."""
+    rising = int(warmup * steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if rising else highest,
+        steps - rising,
+        warmup_target=highest if rising else None,
+        warmup_steps=rising,
+    )
+
+
 def _stack(members: list[Arrays]) -> Arrays:
     return {name: np.stack([m[name] for m in members]) for name in members[0]}
 
@@ -100,14 +112,9 @@ class Heads:
         self._weights = {n: keras.Variable(w, dtype="float32", name=n.replace("/", "-")) for n, w in weights.items()}
         self._mean = {layer: tf.constant(v) for layer, v in known.mean.items()}
         self._deviation = {layer: tf.constant(v) for layer, v in known.deviation.items()}
-        rising = int(config.warmup * steps)
-        schedule = keras.optimizers.schedules.CosineDecay(
-            0.0 if rising else config.learning_rate,
-            steps - rising,
-            warmup_target=config.learning_rate if rising else None,
-            warmup_steps=rising,
-        )
-        self._optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
+        self._known = known
+        rate = schedule(config.learning_rate, config.warmup, steps)
+        self._optimizer = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
         plain = [v.name for n, v in self._weights.items() if n.endswith(("bias", "attention"))]
         self._optimizer.exclude_from_weight_decay(var_names=plain)
         self._optimizer.build(list(self._weights.values()))
@@ -117,6 +124,10 @@ class Heads:
     def weights(self) -> Arrays:
         """The weights as they are."""
         return {name: np.array(v.numpy()) for name, v in self._weights.items()}
+
+    def folded(self) -> Arrays:
+        """The weights as they are exported."""
+        return folded(self._config, self.weights(), self._known)
 
     def state(self) -> list[NDArray[Any]]:
         """Weights and the optimiser's memory, for a checkpoint."""
@@ -137,7 +148,7 @@ class Heads:
 
         Args:
             maps: by layer (levels uint8 [batch, h, w, channels], scales float32 [batch, channels]).
-            targets: [batch, labels], rows sum to 1.
+            targets: [batch, labels], or [heads, batch, labels]; rows sum to 1.
             weights: [heads, batch]; 0: not an image of that head's.
             seed: of the dropout.
         """
@@ -146,10 +157,14 @@ class Heads:
     def logits(self, reader: MapReader, images: NDArray[np.int64]) -> NDArray[np.float32]:
         """Logits [heads, images, labels], without dropout."""
         parts = []
-        for start in range(0, len(images), _EVALUATED):
-            some = images[start : start + _EVALUATED]
+        for start in range(0, len(images), EVALUATED):
+            some = images[start : start + EVALUATED]
             parts.append(self._forward({layer: reader.read(layer, some) for layer in self._config.maps}).numpy())
         return np.concatenate(parts, axis=1)
+
+    def results(self, reader: MapReader, images: int, run: Run) -> NDArray[np.float32]:
+        """Logits [heads, images, labels] of all images."""
+        return self.logits(reader, np.arange(images))
 
     def _plain_step(self, maps: Any, targets: Any, weights: Any, seed: Any) -> Any:
         variables = list(self._weights.values())

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -20,9 +20,11 @@ from coordinator.training.spatial.child import FOLDED, result_path
 from coordinator.training.spatial.config import SpatialConfig
 from coordinator.training.spatial.job import Job
 from coordinator.training.spatial.maps import Maps
+from coordinator.training.spatial.teacher import TeacherConfig
 
 ENCODINGS = ("int8", "float16")
 _CHILD = "coordinator.training.spatial.child"
+_BF16 = {"ONEDNN_DEFAULT_FPMATH_MODE": "BF16"}  # products of a teacher, where the processor knows them (docs/adr/0026)
 
 Progress: TypeAlias = Callable[[int, int, float], None]
 """Called with epochs done, epochs in all and seconds left; what it raises cancels the training, which can be resumed."""
@@ -55,6 +57,7 @@ def cross_validated(
     config: SpatialConfig,
     work: Path,
     progress: Progress,
+    taught: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Out-of-fold logits, float32 [repeats, images, labels].
 
@@ -66,11 +69,12 @@ def cross_validated(
         config: the head.
         work: folder for checkpoints; the same folder resumes where a killed training stopped.
         progress: told of every epoch.
+        taught: as ``job.cross_validation`` takes it.
 
     Raises:
         CoordinatorError: ``train.spatial_…``.
     """
-    job = jobs.cross_validation(maps, labels, groups, plans, config)
+    job = jobs.cross_validation(maps, labels, groups, plans, config, taught)
     folder = _done(job, work, progress)
     found = [np.load(result_path(folder, number)) for number in range(len(plans))]
     return np.array([jobs.out_of_fold(x, plan, config.members) for x, plan in zip(found, plans, strict=True)])
@@ -83,13 +87,34 @@ def fitted(
     config: SpatialConfig,
     work: Path,
     progress: Progress,
+    taught: NDArray[np.float32] | None = None,
 ) -> SpatialFit:
     """The head fitted on all images, converted. Arguments and failures as ``cross_validated``."""
-    job = jobs.final_fit(maps, labels, groups, config, ENCODINGS)
+    job = jobs.final_fit(maps, labels, groups, config, ENCODINGS, taught)
     folder = _done(job, work, progress)
     logits = np.load(result_path(folder, 0)).mean(axis=0)
     files = {encoding: (folder / f"{encoding}.tflite").read_bytes() for encoding in ENCODINGS}
     return SpatialFit(files, config.inputs, logits, config.parameters(job.classes), folder / FOLDED)
+
+
+def teachers(
+    maps: Maps,
+    labels: NDArray[np.int64],
+    learning: Sequence[NDArray[np.bool_]],
+    config: TeacherConfig,
+    backbones: Path,
+    work: Path,
+    progress: Progress,
+) -> NDArray[np.float32]:
+    """Answers of a teacher for each part of the images in ``learning``, float32 [parts, 1 + views, images, labels].
+
+    View 0 is answered for all images, the others for those that were learnt alone; the rest is not a number.
+
+    Raises:
+        CoordinatorError: ``train.spatial_…`` or ``backbone.…``.
+    """
+    folder = _done(jobs.lessons(maps, labels, learning, config, backbones), work, progress)
+    return np.array([np.load(result_path(folder, number)) for number in range(len(learning))])
 
 
 def _done(job: Job, work: Path, progress: Progress) -> Path:
@@ -99,7 +124,8 @@ def _done(job: Job, work: Path, progress: Progress) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         job.save(folder)
         reached = -1
-        while not (answer := _child(folder, progress)).finished:
+        quicker = _BF16 if isinstance(job.config, TeacherConfig) else {}
+        while not (answer := _child(folder, progress, quicker)).finished:
             if answer.reached <= reached:
                 raise CoordinatorError("train.spatial_failed")
             reached = answer.reached  # it was killed, but got further than the last: the next goes on from there
@@ -112,10 +138,12 @@ class _Answer:
     reached: int  # epochs that are on the disk
 
 
-def _child(folder: Path, progress: Progress) -> _Answer:
-    """Run one child to its end; the end of this process, or an exception of ``progress``, ends it too."""
+def _child(folder: Path, progress: Progress, more: dict[str, str]) -> _Answer:
+    """Run one child to its end, with ``more`` in its environment; the end of this process, or an exception of ``progress``,
+    ends it too.
+    """
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "1"}
+    environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "1", **more}
     reached = -1
     with (folder / "child.log").open("wb") as log:
         process = subprocess.Popen(
