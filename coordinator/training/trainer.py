@@ -169,7 +169,7 @@ class Trainer:
                 self._features.missing(viewed, trunk.trunk, view, kind) for view in range(1, count + 1)
             )
         limit = (plan.budget_kb or USUAL_BUDGET_KB) * 1000
-        teacher_epochs, taught = distilled.passes(plan.effort, limit, len(plan.labels))
+        teacher_epochs, taught = distilled.passes(plan.effort, limit, len(plan.labels), len(digests))
         return timing.expected(
             plan.effort,
             len(digests),

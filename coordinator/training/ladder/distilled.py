@@ -59,9 +59,9 @@ def school(effort: str, backbone: str, backbones: Path, work: Path) -> School | 
     return School(TeacherConfig(backbone, epochs=epochs), backbones, work) if epochs else None
 
 
-def passes(effort: str, budget_bytes: int, labels: int) -> tuple[float, int]:
+def passes(effort: str, budget_bytes: int, labels: int, images: int) -> tuple[float, int]:
     """For telling the time: of a teacher over its images, and of the heads that may be taught over one map of all images."""
-    heads = spatial.within(effort, budget_bytes, labels)[-1:]
+    heads = spatial.within(effort, budget_bytes, labels, images)[-1:]
     if not heads or not EPOCHS[effort]:
         return 0.0, 0
     return EPOCHS[effort] + _ANSWERING, heads[0].epochs * len(heads[0].maps) * (OUTER_FOLDS - 1)

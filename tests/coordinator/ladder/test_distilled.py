@@ -148,7 +148,7 @@ def test_other_efforts_fine_tune_nothing(folder: Path, monkeypatch: pytest.Monke
     assert not room.learning and found.race is None and TAUGHT_NAME not in names(found)
     for effort in ("quick", "standard"):
         assert distilled.school(effort, "random-1", folder, folder) is None
-        assert distilled.passes(effort, 150_000, 2) == (0.0, 0)
+        assert distilled.passes(effort, 150_000, 2, 1600) == (0.0, 0)
 
 
 @pytest.mark.parametrize("code", ["backbone.unreachable", "train.spatial_diverged", "file.not_found"])
@@ -172,7 +172,7 @@ def test_what_concerns_the_whole_training_stops_it(
 
 
 def test_the_race_is_told_in_advance_and_the_rest_once_it_is_won() -> None:
-    plan = timing.expected("full", 1600, 0, 0, 15, 0, 2, 0, *distilled.passes("full", 150_000, 2))
+    plan = timing.expected("full", 1600, 0, 0, 15, 0, 2, 0, *distilled.passes("full", 150_000, 2, 1600))
     assert plan.seconds["teacher"] > 0 and plan.seconds["distilled"] == 0
     left = timing.Remaining(plan)
     for part in ("backbone", "features", "views", "selection", "spatial", "teacher"):
