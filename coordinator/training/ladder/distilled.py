@@ -21,7 +21,7 @@ from coordinator.training.spatial.training import SpatialFit, teachers
 
 EPOCHS = {"quick": 0, "standard": 0, "full": 3}  # of a teacher; none: nothing is fine-tuned
 TAUGHT = 0.7  # of a target; the label has the rest
-_ANSWERING = 0.8  # epochs' worth of answering for images and views
+_ANSWERING = 0.75  # epochs' worth of answering for images and views
 _HINDERED = ("train.spatial_diverged", "train.spatial_failed")  # and everything about the backbone's weights
 Told = Callable[[int, int], None]
 
