@@ -241,6 +241,7 @@ jobs = Table(
     Column("part", String(40), nullable=False, default=""),
     Column("done", Integer, nullable=False, default=0),
     Column("total", Integer, nullable=False, default=0),
+    Column("curves", JSON),  # of a training, as ``coordinator.jobs.curves`` keeps them
     Column("result", JSON),
     Column("error", JSON),
     Column("created", String(40), nullable=False),

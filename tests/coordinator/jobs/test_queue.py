@@ -88,7 +88,7 @@ async def test_a_runner_that_lost_its_job_changes_nothing(store: Database) -> No
     job = (await queue.add(request(), NOW))["job"]
     await claim(queue, "slow", NOW)
     await claim(queue, "quick", LATER)
-    assert await queue.renew(job, "slow", ("x", 1, 2), LATER) == "lost"
+    assert await queue.renew(job, "slow", ("x", 1, 2), [], LATER) == "lost"
     await queue.finish(job, "slow", {"from": "slow"}, request("more"), LATER)
     await queue.fail(job, "slow", {"code": "x"}, LATER)
     await queue.stopped(job, "slow", LATER)
@@ -102,7 +102,7 @@ async def test_progress_and_result_are_kept_and_what_follows_is_queued_with_them
     queue = Queue(store)
     job = (await queue.add(request(kind="import"), NOW))["job"]
     await claim(queue)
-    assert await queue.renew(job, "r", ("images", 3, 9), NOW) == "go on"
+    assert await queue.renew(job, "r", ("images", 3, 9), [], NOW) == "go on"
     shown = await queue.show(job)
     assert (shown["part"], shown["done"], shown["total"]) == ("images", 3, 9)
     await queue.finish(job, "r", {"accepted": 9}, request(), NOW)
@@ -119,7 +119,7 @@ async def test_cancelling(store: Database) -> None:
     assert (await queue.cancel(waiting, "north", NOW))["state"] == "cancelled"
     assert (await claim(queue)).id == running  # type: ignore[union-attr]
     assert (await queue.cancel(running, None, NOW))["state"] == "running"
-    assert await queue.cancel_asked(running) and await queue.renew(running, "r", ("", 0, 0), NOW) == "cancel"
+    assert await queue.cancel_asked(running) and await queue.renew(running, "r", ("", 0, 0), [], NOW) == "cancel"
     await queue.stopped(running, "r", NOW)
     shown = await queue.show(running)
     assert (shown["state"], shown["error"]["code"]) == ("cancelled", "job.cancelled")
