@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.audit import record
-from coordinator.audit.actor import current
+from coordinator.audit.actor import Actor, current
 from coordinator.errors import CoordinatorError
 from coordinator.jobs.curves import Curves
 from coordinator.store.database import Database
@@ -22,6 +22,7 @@ LEASE: Final = timedelta(seconds=20)
 ENDED: Final = ("done", "failed", "cancelled")
 _KEPT: Final = timedelta(days=180)
 _LISTED: Final = 200
+SOMEBODY_HERE: Final = Actor("local", "")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Job:
     id: str
     request: Request
     attempts: int  # this one included
+    asked_by: Actor = SOMEBODY_HERE  # who did all that the job does
     curves: Curves = field(default_factory=list)  # of earlier attempts: a training goes on where it was
 
 
@@ -63,6 +65,7 @@ async def enqueue(connection: AsyncConnection, request: Request, now: datetime, 
             kind=request.kind,
             subject=request.subject,
             owner=request.owner,
+            asked_by=asdict(current.get()),
             scopes=sorted(request.scopes),
             upload=request.upload,
             options=request.options,
@@ -121,7 +124,7 @@ class Queue:
                 }
                 as_seen = (jobs.c.id == row.id) & (jobs.c.state == row.state) & (jobs.c.attempts == row.attempts)
                 if (await connection.execute(update(jobs).where(as_seen).values(**values))).rowcount:
-                    return Job(row.id, _request(row), row.attempts + 1, row.curves or [])
+                    return _job(row, row.attempts + 1)
         return None
 
     async def waiting(self, now: datetime) -> bool:
@@ -134,7 +137,7 @@ class Queue:
         """A job as its runner claimed it; None: it has it no more."""
         async with self._database.read() as connection:
             row = (await connection.execute(select(jobs).where(_held(job, runner)))).first()
-        return None if row is None else Job(row.id, _request(row), row.attempts, row.curves or [])
+        return None if row is None else _job(row, row.attempts)
 
     async def cancel_asked(self, job: str) -> bool:
         """Whether somebody wants a job to stop."""
@@ -270,6 +273,13 @@ def _visible(job: str, owner: str | None) -> Any:
 
 def _request(row: Any) -> Request:
     return Request(row.kind, row.subject, row.owner, frozenset(row.scopes), row.options, row.upload)
+
+
+def _job(row: Any, attempts: int) -> Job:
+    # An earlier version kept no kind; those who were not here mostly used a token.
+    unknown = Actor("token", row.owner) if row.owner else SOMEBODY_HERE
+    asked_by = unknown if row.asked_by is None else Actor(**row.asked_by)
+    return Job(row.id, _request(row), attempts, asked_by, row.curves or [])
 
 
 def _line(row: Any) -> dict[str, Any]:

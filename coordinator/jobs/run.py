@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from coordinator.audit.actor import Actor, acting
+from coordinator.audit.actor import acting
 from coordinator.bootstrap import model_importer, open_coordinator, utc_now
 from coordinator.errors import CoordinatorError
 from coordinator.jobs import work
@@ -65,10 +65,9 @@ async def _run(home: Path, job: str, runner: str, told: TextIO) -> None:
         held = await queue.held(job, runner)
         if held is None:
             return
-        owner = held.request.owner
         listener.set(plot)
         try:
-            with acting(Actor("token", owner) if owner else Actor("local", "")):
+            with acting(held.asked_by):
                 result = await work.run(coordinator, held, model_importer(), utc_now(), progress)
                 await queue.finish(job, runner, result, _then(held.request), utc_now())
         except MedMeshError as error:

@@ -232,6 +232,7 @@ jobs = Table(
     Column("kind", String(20), nullable=False),  # import | model_import | train | propose
     Column("subject", String(120), nullable=False),  # what it writes to; one job a subject at a time
     Column("owner", String(80), nullable=False),  # empty: the keeper
+    Column("asked_by", JSON),  # kind and name, for the audit trail; null: queued by an earlier version
     Column("scopes", JSON, nullable=False),  # what the asker was allowed when it was queued
     Column("upload", String(32)),
     Column("options", JSON, nullable=False),
