@@ -163,7 +163,7 @@ async def ready(coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch) -> No
     names = ("notes", "card_complete", "labels_mapped", "parity", "vetted", "retested", "calibrated", "best_site")
     passing = SimpleNamespace(
         trunk_of=lambda _: None,
-        **{n: lambda *_, n=n: Gate(n, True, "") for n in (*names, "self_test", "converted_twice")},
+        **{n: lambda *_, n=n: Gate(n, True, "", "") for n in (*names, "self_test", "converted_twice")},
     )
     monkeypatch.setattr(lifecycle, "gates", passing)
     monkeypatch.setattr(lifecycle, "golden_scores", lambda *_: [])

@@ -241,7 +241,7 @@ async def test_progress_reaches_the_page_within_a_second(tmp_path: Path) -> None
         told = [await anext(events), await anext(events)]
         assert told[0].startswith("retry:") and "0 of 0" in told[1]
         before = loop.time()
-        await jobs.renew(job.id, "r", ("selection", 7, 9), browser.office.clock())
+        await jobs.renew(job.id, "r", ("selection", 7, 9), [], browser.office.clock())
         assert "7 of 9" in await anext(events)
         assert loop.time() - before < 1
         await events.aclose()
