@@ -210,7 +210,7 @@ def best_site(manifest: ReleaseManifest, reason: str | None) -> Gate:
             "best_site",
             True,
             f"one site's own head: {its} there, the shared one {shared}; for that site's nodes only",
-            f"某站点自有的头部：在该站点为 {its}，共享头部为 {shared}；仅用于该站点的节点",
+            f"某机构自有的头部：在该机构为 {its}，共享头部为 {shared}；仅用于该机构的节点",
         )
     own, best = found["global"].get("mean"), found["best_single_site_mean"]
     start, sites = _figure(found["start_mean"]), found["global"].get("sites") or 0
@@ -218,7 +218,7 @@ def best_site(manifest: ReleaseManifest, reason: str | None) -> Gate:
         f"together {_figure(own)}, best site alone {_figure(best)}, start {start} balanced accuracy on "
         f"what {sites} sites held out"
     )
-    shown_zh = f"{sites} 个站点留出图像上的平衡准确率：联合 {_figure(own)}，最佳单站点 {_figure(best)}，起点 {start}"
+    shown_zh = f"{sites} 个机构留出图像上的平衡准确率：联合 {_figure(own)}，最佳单机构 {_figure(best)}，起点 {start}"
     if found["against_best_site"] == "better":
         return Gate("best_site", True, shown, shown_zh)
     if reason:

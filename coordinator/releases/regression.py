@@ -87,14 +87,14 @@ def stated(training: dict[str, Any], current: str) -> Comparison | None:
         groups = int(recalibrated["groups"])
         low, high = newcombe(after * groups, groups, before * groups, groups, _CONFIDENCE)
         images = recalibrated["images"]
-        on = Words(f"{images} images of {groups} groups of the site", f"该站点 {groups} 组 {images} 张图像")
+        on = Words(f"{images} images of {groups} groups of the site", f"该机构 {groups} 组 {images} 张图像")
         return Comparison(after, before, low, high, on)
     federated = training.get("federated")
     if federated is not None and federated.get("from") == current and "global" in federated:
         after, before = federated["global"].get("mean"), federated.get("start_mean")
         if after is not None and before is not None:
             sites = federated["global"].get("sites") or 0
-            on = Words(f"what {sites} sites held out", f"{sites} 个站点的留出图像")
+            on = Words(f"what {sites} sites held out", f"{sites} 个机构的留出图像")
             return Comparison(after, before, None, None, on)
     return None
 

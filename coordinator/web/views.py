@@ -144,6 +144,11 @@ def size(size_bytes: float | None) -> str:
     return f"{size_bytes:.1f} TB"
 
 
+def full_name(site: str, node: str) -> str:
+    """A node as people tell it from others of its site."""
+    return node if site in ("", node) else f"{site} · {node}"
+
+
 def quoted(*parts: str) -> str:
     """A path of ours with names in it."""
     return "/" + "/".join(urllib.parse.quote(p, safe="@") for p in parts)

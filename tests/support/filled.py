@@ -11,6 +11,7 @@ from typing import Any
 
 from coordinator.errors import CoordinatorError
 from coordinator.jobs.queue import failure
+from coordinator.releases.gates import Gate
 from coordinator.store.blobs import FolderBlobs
 from coordinator.store.tables import (
     dataset_owners,
@@ -127,7 +128,7 @@ async def fill(
                 )
             )
         for label, entry, kind, how in (
-            (text("parasitized"), None, "other", "guessed"),
+            (text("parasitized"), None, "other", "no entry found"),
             ("uninfected", "normal-blood-cell", "normal", "confirmed"),
         ):
             await connection.execute(
@@ -187,7 +188,11 @@ async def fill(
                     groups=[text("pilot")] if state == "released" else [],
                     reason=text("worse on new images") if state == "withdrawn" else "",
                     notes=text("More images of children."),
-                    gates=[{"name": "labels_mapped", "ok": True, "detail": text("every label has an entry")}],
+                    gates=[
+                        Gate(
+                            "labels_mapped", True, text("every label has an entry"), text("每个标签都有条目")
+                        ).document()
+                    ],
                     created=ago(days=releases_ - number),
                 )
             )

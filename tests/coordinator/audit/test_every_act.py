@@ -249,3 +249,8 @@ async def test_every_service_that_changes_something_leaves_one_record(
 
 async def _first(quarantine: Quarantine, decide: Callable[[str], Awaitable[Any]]) -> None:
     await decide((await quarantine.list(None))[0]["id"])
+
+
+def test_every_act_is_said_in_both_languages() -> None:
+    for english, chinese in ACTS.values():
+        assert english.isascii() and re.search(r"[\u4e00-\u9fff]", chinese), english

@@ -53,7 +53,7 @@ def every_finding() -> list[Gate]:
     together = {"global": {"mean": 0.8, "sites": 3}, "best_single_site_mean": None, "start_mean": 0.7}
     better = replace(made, data={"federated": {**together, "against_best_site": "better"}})
     worse = replace(made, data={"federated": {**together, "against_best_site": "worse"}})
-    loss = Comparison(0.8, 0.9, -0.2, -0.05, Words("what 3 sites held out", "3 个站点的留出图像"))
+    loss = Comparison(0.8, 0.9, -0.2, -0.05, Words("what 3 sites held out", "3 个机构的留出图像"))
     complete = replace(
         made,
         data={"dataset": "x", "images": 9, "groups": 3},
@@ -88,7 +88,7 @@ def every_finding() -> list[Gate]:
         gates.best_site(replace(made, data={"federated": site}), None),
         gates.best_site(better, None),
         gates.best_site(worse, None),
-        gates.best_site(worse, "小站点受益"),
+        gates.best_site(worse, "小机构受益"),
         gates.notes("", None),
         gates.notes("", "旧"),
         gates.notes("改进儿童图像", "改进儿童图像"),
