@@ -20,7 +20,7 @@ from coordinator.web.rows import language
 from coordinator.web.texts import texts
 from coordinator.web.words import DONE, menu, tone_of, word
 from protocols.access import Principal
-from protocols.errors import Language, MedMeshError
+from protocols.errors import Language, MedMeshError, table
 from protocols.notice import NOTICE
 
 LANGUAGE_COOKIE = "lang"
@@ -149,6 +149,13 @@ def full_name(site: str, node: str) -> str:
     return node if site in ("", node) else f"{site} · {node}"
 
 
+def why(code: str, language: Language) -> str:
+    """The sentence of an error's code, where it says all by itself; else the code."""
+    found = table().get(code)
+    sentence = code if found is None else found.message[language]
+    return code if "{" in sentence else sentence
+
+
 def quoted(*parts: str) -> str:
     """A path of ours with names in it."""
     return "/" + "/".join(urllib.parse.quote(p, safe="@") for p in parts)
@@ -184,6 +191,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "quoted": quoted,
         "when": when,
+        "why": why,
         "size": size,
         "menu": menu,
         "tone_of": tone_of,

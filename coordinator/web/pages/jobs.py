@@ -76,15 +76,17 @@ async def _one(desk: Desk, view: View) -> dict[str, Any]:
 
 
 def drawn(curves: Curves, t: Callable[..., str]) -> dict[str, Any]:
-    """What the page's script draws: a line a run for its loss, and one for its validation where there is one. Pure."""
-    lines = []
+    """What the page's script draws: a line a run for its loss, and a dashed one for its validation where there is one. Pure."""
+    lines: list[tuple[str, list[float | None], dict[str, Any]]] = []
     for number, curve in enumerate(curves, 1):
         names = {"number": number, "name": curve["name"]}
-        lines.append((t("{number}. {name}: training", **names), curve["loss"]))
+        lines.append((t("{number}. {name}: training", **names), curve["loss"], {"colour": number - 1}))
         if any(v is not None for v in curve["validation"]):
-            lines.append((t("{number}. {name}: validation", **names), curve["validation"]))
-    rows = list(zip_longest(*(values for _, values in lines)))
+            lines.append(
+                (t("{number}. {name}: validation", **names), curve["validation"], {"colour": number - 1, "dash": 1})
+            )
+    rows = list(zip_longest(*(values for _, values, _ in lines)))
     return {
         "x": list(range(1, len(rows) + 1)),
-        "series": [{"name": name, "y": [row[n] for row in rows]} for n, (name, _) in enumerate(lines)],
+        "series": [{"name": name, "y": [row[n] for row in rows], **look} for n, (name, _, look) in enumerate(lines)],
     }

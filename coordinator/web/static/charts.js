@@ -1,4 +1,5 @@
-// Curves: every element with data-chart names an address that gives {x, series: [{name, y}], unit_x, unit_y}.
+// Curves: every element with data-chart names an address that gives {x, series: [{name, y, colour, dash}], unit_x, unit_y};
+// colour and dash are places in the lists below, where a series wants the look of another.
 // One with data-follows is drawn again when the element of that id, which htmx replaces, has another data-drawn.
 "use strict";
 const COLOURS = ["#0b7fab", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#8a6fdf", "#7f8c8d"];
@@ -14,7 +15,7 @@ function shown(data, width) {
     scales: { x: { time: Boolean(data.time) } },
     axes: [axis(data.unit_x), axis(data.unit_y)],
     series: [{ label: data.unit_x }, ...data.series.map((one, i) => ({
-      label: one.name, stroke: COLOURS[i % COLOURS.length], width: 2, dash: DASHES[Math.floor(i / COLOURS.length) % 4], spanGaps: true,
+      label: one.name, stroke: COLOURS[(one.colour ?? i) % COLOURS.length], width: 2, dash: DASHES[(one.dash ?? Math.floor(i / COLOURS.length)) % 4], spanGaps: true,
       points: { show: data.x.length < 40, size: 5 },
     }))],
   };
