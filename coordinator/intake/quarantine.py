@@ -12,7 +12,7 @@ from coordinator.audit import record
 from coordinator.audit.actor import current, moment
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
-from coordinator.intake.cleaning import Report, grouped
+from coordinator.intake.cleaning import Report, beside, grouped
 from coordinator.intake.rows import dataset_row, guess_labels, insert_samples, read_samples, sample_of
 from coordinator.intake.samples import Sample
 from coordinator.intake.spool import fsync_folders, holding_images, move
@@ -85,7 +85,8 @@ class Quarantine:
                 label = await connection.scalar(query)
                 if label not in (None, row.label):
                     raise CoordinatorError("quarantine.conflict", name=dataset.name, label=label)
-                settled, regrouped, near, _ = grouped([sample], await read_samples(connection, row.dataset))
+                close = beside(sample, await read_samples(connection, row.dataset))
+                settled, regrouped, near, _ = grouped([sample], close)
                 await insert_samples(connection, row.dataset, dataset.name, _alone(settled[0], regrouped))
                 await guess_labels(connection, row.dataset, dataset.disease, knowledge)
                 await connection.execute(_of(row))
