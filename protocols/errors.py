@@ -11,7 +11,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Language = Literal["zh", "en"]
 
@@ -65,8 +65,19 @@ def table() -> dict[str, Meaning]:
     return rows
 
 
+@runtime_checkable
+class InBoth(Protocol):
+    """A text in both languages."""
+
+    def of(self, language: Language, /) -> str:
+        """The text of one language."""
+
+
 class MedMeshError(Exception):
-    """An expected failure. ``code`` is stable; ``details`` fill the table's sentence and must hold no secrets."""
+    """An expected failure. ``code`` is stable; ``details`` fill the table's sentence and must hold no secrets.
+
+    A detail that is a sentence itself has ``of``, as ``coordinator.reports.document.Words``.
+    """
 
     def __init__(self, code: str, **details: Any) -> None:
         super().__init__(code)
@@ -85,11 +96,14 @@ class MedMeshError(Exception):
 
     def message(self, language: Language = "en") -> str:
         """One sentence: what went wrong, with which file or object."""
-        return table()[self.code].message[language].format_map(self.details)
+        return table()[self.code].message[language].format_map(self._filled(language))
 
     def remedy(self, language: Language = "en") -> str:
         """One sentence: what the reader can do about it."""
-        return table()[self.code].remedy[language].format_map(self.details)
+        return table()[self.code].remedy[language].format_map(self._filled(language))
+
+    def _filled(self, language: Language) -> dict[str, Any]:
+        return {k: v.of(language) if isinstance(v, InBoth) else v for k, v in self.details.items()}
 
     def document(self, language: Language = "en") -> dict[str, dict[str, str]]:
         """The failure as commands and HTTP answers print it."""

@@ -48,7 +48,8 @@ def _print(console: Console, document: dict[str, Any]) -> None:
         console.line(f"  reason: {document['reason']}", f"  原因：{document['reason']}")
     for gate in document["gates"]:
         mark = "✓" if gate["ok"] else "✗"
-        console.line(f"  {mark} {gate['name']}: {gate['detail']}", f"  {mark} {gate['name']}：{gate['detail']}")
+        finding_zh = gate.get("detail_zh") or gate["detail"]  # of earlier versions: in English alone
+        console.line(f"  {mark} {gate['name']}: {gate['detail']}", f"  {mark} {gate['name']}：{finding_zh}")
 
 
 def _print_rollout(console: Console, rollout: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from coordinator.errors import CoordinatorError
 from coordinator.intake.archive import shown
-from coordinator.intake.groups import alone, near_duplicates, settle
+from coordinator.intake.groups import alone, cluster_of, near_duplicates, settle
 from coordinator.intake.images import Checked
 from coordinator.intake.samples import Sample
 from coordinator.intake.shortcuts import Audit
@@ -191,6 +191,16 @@ def grouped(
     straddling = sum(len({now[i] for i in c}) > 1 for c in shown_clusters)
     settled = [Sample(**(vars(s) | {"group": group_of.get(s.sha256, known.get(s.sha256, s.group))})) for s in samples]
     return settled, regrouped, near, straddling
+
+
+def beside(sample: Sample, earlier: Sequence[Sample]) -> list[Sample]:
+    """Those of ``earlier`` that decide with whom ``grouped`` brings one more image together: its near-duplicates and theirs."""
+    same = [s for s in earlier if s.sha256 == sample.sha256]
+    before = [s for s in earlier if s.perceptual and s.sha256 != sample.sha256]
+    if not sample.perceptual:
+        return same
+    hashes = np.frombuffer(b"".join(s.perceptual for s in [*before, sample]), np.uint8).reshape(len(before) + 1, -1)
+    return [*same, *(before[i] for i in cluster_of(hashes, len(before)) if i < len(before))]
 
 
 def _name_notes(member: Member, result: Checked) -> list[str]:

@@ -109,6 +109,24 @@ def settle(groups: Sequence[str], earlier: int, clusters: Sequence[Sequence[int]
     return [now(group) for group in groups]
 
 
+def cluster_of(hashes: NDArray[np.uint8], image: int) -> list[int]:
+    """The images that ``near_duplicates`` would put together with one of them, itself among them; quick among very many.
+
+    Args:
+        hashes: uint8 [images, 32].
+        image: an index.
+    """
+    words = np.ascontiguousarray(hashes).view(np.uint64)
+    found = np.zeros(len(words), dtype=bool)
+    found[image] = True
+    newest = np.array([image])
+    while len(newest):
+        near = [np.bitwise_count(words[i] ^ words).sum(axis=1) <= NEAR_BITS for i in newest]
+        newest = np.flatnonzero(np.any(near, axis=0) & ~found)
+        found[newest] = True
+    return [int(i) for i in np.flatnonzero(found)]
+
+
 def near_duplicates(hashes: NDArray[np.uint8]) -> list[list[int]]:
     """Clusters of near-identical images by perceptual hash.
 

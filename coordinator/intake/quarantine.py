@@ -12,7 +12,7 @@ from coordinator.audit import record
 from coordinator.audit.actor import current, moment
 from coordinator.errors import CoordinatorError
 from coordinator.home import Home
-from coordinator.intake.cleaning import Report, grouped
+from coordinator.intake.cleaning import Report, beside, grouped
 from coordinator.intake.rows import dataset_row, guess_labels, insert_samples, read_samples, sample_of
 from coordinator.intake.samples import Sample
 from coordinator.intake.spool import fsync_folders, holding_images, move
@@ -65,14 +65,19 @@ class Quarantine:
         listed = next(r for r in await self.list(None) if r["id"] == row.sha256[:12])
         return listed, await asyncio.to_thread(self._blobs.path(row.sha256).read_bytes)
 
-    async def accept(self, id_: str, knowledge: KnowledgeBase) -> dict[str, Any]:
+    async def accept(self, id_: str, knowledge: KnowledgeBase, of: str | None = None) -> dict[str, Any]:
         """Make an image part of its data set; where it is alike an image there, of that one's group.
+
+        Args:
+            id_: the start of its digest.
+            knowledge: for the guess at a label that is new.
+            of: only one that waits for this data set.
 
         Raises:
             CoordinatorError: ``quarantine.unknown``, ``quarantine.conflict``; it goes on waiting.
         """
         async with holding_images(self._home):
-            row = await self._find(id_)
+            row = await self._find(id_, of)
             sample = sample_of(row, row.facts)
             async with self._database.begin() as connection:
                 dataset = (await connection.execute(select(datasets).where(datasets.c.id == row.dataset))).one()
@@ -80,7 +85,8 @@ class Quarantine:
                 label = await connection.scalar(query)
                 if label not in (None, row.label):
                     raise CoordinatorError("quarantine.conflict", name=dataset.name, label=label)
-                settled, regrouped, near, _ = grouped([sample], await read_samples(connection, row.dataset))
+                close = beside(sample, await read_samples(connection, row.dataset))
+                settled, regrouped, near, _ = grouped([sample], close)
                 await insert_samples(connection, row.dataset, dataset.name, _alone(settled[0], regrouped))
                 await guess_labels(connection, row.dataset, dataset.disease, knowledge)
                 await connection.execute(_of(row))
@@ -88,14 +94,14 @@ class Quarantine:
                 await asyncio.to_thread(self._move_out, row)
         return {"dataset": dataset.name, "id": row.sha256[:12], "group": settled[0].group, "near_duplicates": near}
 
-    async def reject(self, id_: str) -> dict[str, Any]:
-        """Remove an image that waits, and its original.
+    async def reject(self, id_: str, of: str | None = None) -> dict[str, Any]:
+        """Remove an image that waits, and its original; with ``of``, only one that waits for that data set.
 
         Raises:
             CoordinatorError: ``quarantine.unknown``.
         """
         async with holding_images(self._home):
-            row = await self._find(id_)
+            row = await self._find(id_, of)
             async with self._database.begin() as connection:
                 await connection.execute(_of(row))
                 left = select(quarantine.c.sha256).where(quarantine.c.sha256 == row.sha256)
@@ -108,8 +114,10 @@ class Quarantine:
                         await asyncio.to_thread(self._blobs.remove, sha256)
         return {"id": row.sha256[:12], "removed": 1}
 
-    async def _find(self, id_: str) -> Any:
+    async def _find(self, id_: str, of: str | None = None) -> Any:
         query = select(quarantine).where(quarantine.c.sha256.startswith(id_, autoescape=True)).limit(2)
+        if of is not None:
+            query = query.join(datasets, quarantine.c.dataset == datasets.c.id).where(datasets.c.name == of)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
         if len(id_) < _LEAST_ID or not rows:

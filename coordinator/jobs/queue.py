@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -11,8 +11,9 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.audit import record
-from coordinator.audit.actor import current
+from coordinator.audit.actor import Actor, current
 from coordinator.errors import CoordinatorError
+from coordinator.jobs.curves import Curves
 from coordinator.store.database import Database
 from coordinator.store.tables import jobs
 from protocols.errors import MedMeshError
@@ -21,6 +22,7 @@ LEASE: Final = timedelta(seconds=20)
 ENDED: Final = ("done", "failed", "cancelled")
 _KEPT: Final = timedelta(days=180)
 _LISTED: Final = 200
+SOMEBODY_HERE: Final = Actor("local", "")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Job:
     id: str
     request: Request
     attempts: int  # this one included
+    asked_by: Actor = SOMEBODY_HERE  # who did all that the job does
+    curves: Curves = field(default_factory=list)  # of earlier attempts: a training goes on where it was
 
 
 async def enqueue(connection: AsyncConnection, request: Request, now: datetime, most: int | None = None) -> str:
@@ -61,6 +65,7 @@ async def enqueue(connection: AsyncConnection, request: Request, now: datetime, 
             kind=request.kind,
             subject=request.subject,
             owner=request.owner,
+            asked_by=asdict(current.get()),
             scopes=sorted(request.scopes),
             upload=request.upload,
             options=request.options,
@@ -119,7 +124,7 @@ class Queue:
                 }
                 as_seen = (jobs.c.id == row.id) & (jobs.c.state == row.state) & (jobs.c.attempts == row.attempts)
                 if (await connection.execute(update(jobs).where(as_seen).values(**values))).rowcount:
-                    return Job(row.id, _request(row), row.attempts + 1)
+                    return _job(row, row.attempts + 1)
         return None
 
     async def waiting(self, now: datetime) -> bool:
@@ -132,21 +137,21 @@ class Queue:
         """A job as its runner claimed it; None: it has it no more."""
         async with self._database.read() as connection:
             row = (await connection.execute(select(jobs).where(_held(job, runner)))).first()
-        return None if row is None else Job(row.id, _request(row), row.attempts)
+        return None if row is None else _job(row, row.attempts)
 
     async def cancel_asked(self, job: str) -> bool:
         """Whether somebody wants a job to stop."""
         async with self._database.read() as connection:
             return bool(await connection.scalar(select(jobs.c.cancel).where(jobs.c.id == job)))
 
-    async def renew(self, job: str, runner: str, progress: tuple[str, int, int], now: datetime) -> str:
+    async def renew(self, job: str, runner: str, progress: tuple[str, int, int], curves: Curves, now: datetime) -> str:
         """Keep a job and tell how far it is; returns ``go on``, ``cancel`` or ``lost``."""
         part, done, total = progress
         async with self._database.begin() as connection:
             changed = await connection.execute(
                 update(jobs)
                 .where(_held(job, runner))
-                .values(lease=(now + LEASE).isoformat(), part=part[:40], done=done, total=total)
+                .values(lease=(now + LEASE).isoformat(), part=part[:40], done=done, total=total, curves=curves)
             )
             if not changed.rowcount:
                 return "lost"
@@ -224,6 +229,11 @@ class Queue:
             raise CoordinatorError("job.unknown", job=job)
         return {**_line(row), "result": row.result, "error": row.error}
 
+    async def curves(self, job: str) -> Curves:
+        """Training curves of a job; none where it has none or is forgotten."""
+        async with self._database.read() as connection:
+            return await connection.scalar(select(jobs.c.curves).where(jobs.c.id == job)) or []
+
     async def list(self, owner: str | None = None) -> list[dict[str, Any]]:
         """The newest jobs first, without results."""
         query = select(jobs).order_by(jobs.c.number.desc()).limit(_LISTED)
@@ -263,6 +273,13 @@ def _visible(job: str, owner: str | None) -> Any:
 
 def _request(row: Any) -> Request:
     return Request(row.kind, row.subject, row.owner, frozenset(row.scopes), row.options, row.upload)
+
+
+def _job(row: Any, attempts: int) -> Job:
+    # An earlier version kept no kind; those who were not here mostly used a token.
+    unknown = Actor("token", row.owner) if row.owner else SOMEBODY_HERE
+    asked_by = unknown if row.asked_by is None else Actor(**row.asked_by)
+    return Job(row.id, _request(row), attempts, asked_by, row.curves or [])
 
 
 def _line(row: Any) -> dict[str, Any]:

@@ -13,14 +13,16 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from coordinator.audit.actor import Actor, acting
+from coordinator.audit.actor import acting
 from coordinator.bootstrap import model_importer, open_coordinator, utc_now
 from coordinator.errors import CoordinatorError
 from coordinator.jobs import work
 from coordinator.jobs.queue import Queue, Request, failure
+from coordinator.training.spatial.curves import Point, listener
 from protocols.console import from_os_error
 from protocols.errors import MedMeshError
 
@@ -54,14 +56,18 @@ async def _run(home: Path, job: str, runner: str, told: TextIO) -> None:
             told.write(json.dumps([part, done, total]) + "\n")
             told.flush()
 
+    def plot(point: Point) -> None:
+        told.write(json.dumps(asdict(point)) + "\n")
+        told.flush()
+
     async with open_coordinator(home) as coordinator:
         queue: Queue = coordinator.jobs
         held = await queue.held(job, runner)
         if held is None:
             return
-        owner = held.request.owner
+        listener.set(plot)
         try:
-            with acting(Actor("token", owner) if owner else Actor("local", "")):
+            with acting(held.asked_by):
                 result = await work.run(coordinator, held, model_importer(), utc_now(), progress)
                 await queue.finish(job, runner, result, _then(held.request), utc_now())
         except MedMeshError as error:

@@ -16,11 +16,13 @@ from datetime import datetime
 from pathlib import Path
 
 from coordinator.config import UploadLimits
+from coordinator.jobs.curves import Curves, with_point
 from coordinator.jobs.queue import LEASE, Job, Queue
 from protocols.errors import MedMeshError
 
 _log = logging.getLogger("medmesh.jobs")
 _TICK_S = 1.0
+_LOOK_S = 0.5  # so often is looked for what a process told; pages hear of it within a second
 _RENEW_S = LEASE.total_seconds() / 6
 _TERM_S = 5.0
 _SWEEP_S = 3600.0
@@ -107,23 +109,23 @@ class Runner:
 
     async def _watch(self, job: Job, process: Process, stop: asyncio.Event) -> str:
         """Follow a process; returns ``ended``, ``cancel``, ``lost`` or ``stop``."""
-        told = _Told()
+        told = _Told(job.curves)
         reading = asyncio.create_task(told.read(process))
         ended = asyncio.create_task(process.wait())
         stopping = asyncio.create_task(stop.wait())
         loop = asyncio.get_running_loop()
-        renewed, kept = loop.time(), told.progress
+        renewed, kept = loop.time(), told.all
         try:
             while True:
-                await asyncio.wait({ended, stopping}, timeout=_TICK_S, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({ended, stopping}, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
                 if ended.done():
                     return "ended"
                 if stopping.done():
                     return "stop"
                 state = "go on"
-                if told.progress != kept or loop.time() - renewed >= _RENEW_S:
-                    renewed, kept = loop.time(), told.progress
-                    state = await self._queue.renew(job.id, self.id, told.progress, self._clock())
+                if told.all != kept or loop.time() - renewed >= _RENEW_S:
+                    renewed, kept = loop.time(), told.all
+                    state = await self._queue.renew(job.id, self.id, *kept, self._clock())
                 elif await self._queue.cancel_asked(job.id):
                     state = "cancel"
                 if state != "go on":
@@ -135,10 +137,10 @@ class Runner:
 
 
 class _Told:
-    """The newest progress that a process told."""
+    """The newest progress that a process told, and its training curves."""
 
-    def __init__(self) -> None:
-        self.progress: tuple[str, int, int] = ("", 0, 0)
+    def __init__(self, curves: Curves) -> None:
+        self.all: tuple[tuple[str, int, int], Curves] = ("", 0, 0), curves
 
     async def read(self, process: Process) -> None:
         """Read until the process ends; what is no progress is thrown away, so that it never waits for us."""
@@ -147,8 +149,10 @@ class _Told:
             try:
                 match json.loads(await process.stdout.readline()):
                     case [str(part), int(done), int(total)]:
-                        self.progress = (part, done, total)
-            except (ValueError, RecursionError):  # no JSON, or a line without end
+                        self.all = (part, done, total), self.all[1]
+                    case dict(point):
+                        self.all = self.all[0], with_point(self.all[1], point)
+            except (ValueError, RecursionError):  # no JSON, no point, or a line without end
                 continue
 
 

@@ -32,6 +32,7 @@ from coordinator.releases import gates, keys, regression
 from coordinator.releases.models import Models
 from coordinator.releases.plan import OFFERED, ReleaseState, plan
 from coordinator.releases.repository import Repository
+from coordinator.reports.document import Words
 from coordinator.store.blobs import FolderBlobs
 from coordinator.store.database import Database
 from coordinator.store.described import described
@@ -534,7 +535,8 @@ def _require(manifest: ReleaseManifest, findings: list[gates.Gate]) -> None:
     """Refuse a version that a gate stops."""
     for gate in findings:
         if not gate.ok:
-            raise CoordinatorError("release.gate_failed", name=manifest.name, gate=gate.name, detail=gate.detail)
+            finding = Words(gate.detail, gate.detail_zh)
+            raise CoordinatorError("release.gate_failed", name=manifest.name, gate=gate.name, detail=finding)
 
 
 def draft_digest(draft: Metadata[Targets]) -> str:

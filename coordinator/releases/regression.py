@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.releases.gates import Gate
+from coordinator.releases.gates import ACCEPT, ACCEPT_ZH, Gate, allowed, allowed_zh
 from coordinator.releases.proportions import newcombe
+from coordinator.reports.document import Words
 from coordinator.training import metrics
 from coordinator.training.oof import OutOfFold
 
@@ -31,7 +32,7 @@ class Comparison:
     current: float
     low: float | None
     high: float | None
-    on: str
+    on: Words
 
     @property
     def is_worse(self) -> bool:
@@ -68,7 +69,11 @@ def paired(
         groups,
         len(names),
     )
-    on = f"{len(rows)} images of {len(np.unique(groups))} groups that neither had seen in training"
+    count = len(np.unique(groups))
+    on = Words(
+        f"{len(rows)} images of {count} groups that neither had seen in training",
+        f"两者训练时均未见过的 {count} 组 {len(rows)} 张图像",
+    )
     return Comparison(found.candidate, found.current, found.difference.low, found.difference.high, on)
 
 
@@ -81,12 +86,16 @@ def stated(training: dict[str, Any], current: str) -> Comparison | None:
         after, before = (float(recalibrated[k]["balanced_accuracy"]) for k in ("after", "before"))
         groups = int(recalibrated["groups"])
         low, high = newcombe(after * groups, groups, before * groups, groups, _CONFIDENCE)
-        return Comparison(after, before, low, high, f"{recalibrated['images']} images of {groups} groups of the site")
+        images = recalibrated["images"]
+        on = Words(f"{images} images of {groups} groups of the site", f"该机构 {groups} 组 {images} 张图像")
+        return Comparison(after, before, low, high, on)
     federated = training.get("federated")
     if federated is not None and federated.get("from") == current and "global" in federated:
         after, before = federated["global"].get("mean"), federated.get("start_mean")
         if after is not None and before is not None:
-            return Comparison(after, before, None, None, f"what {federated['global'].get('sites') or 0} sites held out")
+            sites = federated["global"].get("sites") or 0
+            on = Words(f"what {sites} sites held out", f"{sites} 个机构的留出图像")
+            return Comparison(after, before, None, None, on)
     return None
 
 
@@ -99,17 +108,29 @@ def gate(current: str | None, found: Comparison | None, reason: str | None) -> G
         reason: why it is released all the same.
     """
     if current is None:
-        return Gate(_NAME, True, "no release of this model is with all nodes, so there is none to compare with")
+        return Gate(
+            _NAME,
+            True,
+            "no release of this model is with all nodes, so there is none to compare with",
+            "此模型尚无推送到全部节点的版本，无可比较",
+        )
     if found is None:
         shown = f"it cannot be compared with {current}: no out-of-fold answers about the same groups"
+        shown_zh = f"无法与 {current} 比较：没有关于相同组的折外答案"
         is_ok = False
     else:
-        bounds = "" if found.low is None or found.high is None else f" (95 %: {found.low:+.3f} to {found.high:+.3f})"
+        bounds = "" if found.low is None or found.high is None else f" (95 %: {found.low:+.3f} … {found.high:+.3f})"
         shown = (
-            f"balanced accuracy {found.candidate:.3f}, {current} {found.current:.3f} on {found.on}, "
+            f"balanced accuracy {found.candidate:.3f}, {current} {found.current:.3f} on {found.on.en}, "
             f"difference {found.candidate - found.current:+.3f}{bounds}"
         )
+        shown_zh = (
+            f"平衡准确率 {found.candidate:.3f}，{current} 为 {found.current:.3f}（{found.on.zh}），"
+            f"差值 {found.candidate - found.current:+.3f}{bounds}"
+        )
         is_ok = not found.is_worse
-    if is_ok or reason:
-        return Gate(_NAME, True, shown if is_ok else f"{shown}; allowed because: {reason}")
-    return Gate(_NAME, False, f"{shown}; say why it is released all the same with --accept-worse")
+    if is_ok:
+        return Gate(_NAME, True, shown, shown_zh)
+    if reason:
+        return Gate(_NAME, True, f"{shown}; {allowed(reason)}", f"{shown_zh}；{allowed_zh(reason)}")
+    return Gate(_NAME, False, f"{shown}; {ACCEPT}", f"{shown_zh}；{ACCEPT_ZH}")

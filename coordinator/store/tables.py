@@ -232,6 +232,7 @@ jobs = Table(
     Column("kind", String(20), nullable=False),  # import | model_import | train | propose
     Column("subject", String(120), nullable=False),  # what it writes to; one job a subject at a time
     Column("owner", String(80), nullable=False),  # empty: the keeper
+    Column("asked_by", JSON),  # kind and name, for the audit trail; null: queued by an earlier version
     Column("scopes", JSON, nullable=False),  # what the asker was allowed when it was queued
     Column("upload", String(32)),
     Column("options", JSON, nullable=False),
@@ -241,6 +242,7 @@ jobs = Table(
     Column("part", String(40), nullable=False, default=""),
     Column("done", Integer, nullable=False, default=0),
     Column("total", Integer, nullable=False, default=0),
+    Column("curves", JSON),  # of a training, as ``coordinator.jobs.curves`` keeps them
     Column("result", JSON),
     Column("error", JSON),
     Column("created", String(40), nullable=False),

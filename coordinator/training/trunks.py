@@ -39,7 +39,7 @@ class Second:
 
     trunk: str = ""
     weights: str = ""
-    obstacle: str = ""
+    obstacle: CoordinatorError | None = None
 
 
 class Trunks:
@@ -109,7 +109,7 @@ class Trunks:
         except CoordinatorError as error:
             if not error.code.startswith("backbone."):
                 raise
-            return Second(obstacle=f"{error.message()} {error.remedy()}")
+            return Second(obstacle=error)
 
     def list(self) -> list[dict[str, Any]]:
         """The backbone ids that need no argument, and whether they are here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import PurePath
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -32,7 +33,8 @@ class FileForm:
             raise CoordinatorError("web.form")
         self.fields: dict[str, str] = {}
         self.files: dict[str, bytes] = {}
-        self.streamed = ""  # name of the file that is passed on
+        self.streamed = ""  # name of the field whose file is passed on
+        self.ending = ""  # of that file's own name, in lower case, without the point
         self._small = small
         self._stream = stream
         self._pending = bytearray()
@@ -97,6 +99,8 @@ class FileForm:
             raise CoordinatorError("web.form")  # nothing may follow the file
         if self._is_file and self._name not in self._small:
             self.streamed = self._name
+            name = PurePath(options[b"filename"].decode("utf-8", "replace"))
+            self.ending = name.suffix.lower().removeprefix(".")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self.streamed:

@@ -20,7 +20,7 @@ from coordinator.web.rows import language
 from coordinator.web.texts import texts
 from coordinator.web.words import DONE, menu, tone_of, word
 from protocols.access import Principal
-from protocols.errors import Language, MedMeshError
+from protocols.errors import Language, MedMeshError, table
 from protocols.notice import NOTICE
 
 LANGUAGE_COOKIE = "lang"
@@ -144,6 +144,18 @@ def size(size_bytes: float | None) -> str:
     return f"{size_bytes:.1f} TB"
 
 
+def full_name(site: str, node: str) -> str:
+    """A node as people tell it from others of its site."""
+    return node if site in ("", node) else f"{site} · {node}"
+
+
+def why(code: str, language: Language) -> str:
+    """The sentence of an error's code, where it says all by itself; else the code."""
+    found = table().get(code)
+    sentence = code if found is None else found.message[language]
+    return code if "{" in sentence else sentence
+
+
 def quoted(*parts: str) -> str:
     """A path of ours with names in it."""
     return "/" + "/".join(urllib.parse.quote(p, safe="@") for p in parts)
@@ -179,6 +191,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "quoted": quoted,
         "when": when,
+        "why": why,
         "size": size,
         "menu": menu,
         "tone_of": tone_of,

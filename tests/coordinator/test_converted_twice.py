@@ -103,8 +103,8 @@ def test_a_weights_file_is_found_where_it_was_and_named_where_it_is_gone(
     weights.write_bytes(b"weights")
     made = trunks.make(f"file:{weights}")
     weights = weights.rename(tmp_path / "moved.h5")
-    gone = second(trunks, made)
-    assert "clinic.weights.h5" in gone.obstacle and "backbone fetch file:PATH" in gone.obstacle
+    gone = second(trunks, made).obstacle
+    assert gone is not None and "clinic.weights.h5" in gone.message() and "backbone fetch file:PATH" in gone.remedy()
     trunks.make(f"file:{weights}")
     assert len(converter.asked) == 1, "the same weights at another place"
     assert second(trunks, made).trunk == made.trunk.sha256
@@ -126,7 +126,8 @@ def test_weights_that_cannot_be_fetched_are_an_obstacle_and_a_defect_is_not(
         monkeypatch.setattr(convert, "convert_trunk", convert_trunk)
 
     fail("backbone.unreachable", name="nsfwjs-4.4.0")
-    assert "cannot be fetched" in trunks.second(backbone, TRUNK).obstacle
+    obstacle = trunks.second(backbone, TRUNK).obstacle
+    assert obstacle is not None and obstacle.code == "backbone.unreachable"
     fail("train.conversion_failed", what="trunk")
     with pytest.raises(CoordinatorError):
         trunks.second(backbone, TRUNK)
@@ -140,8 +141,8 @@ def test_the_gate_says_what_it_found_and_how_to_mend_it() -> None:
     assert "backbone fetch random-1" in other.detail
     moved = gate(example(), Second("f" * 64, "9" * 64))
     assert WEIGHTS in moved.detail and "9" * 64 in moved.detail
-    gone = gate(example(), Second(obstacle="No file. Bring it back."))
-    assert not gone.ok and "Bring it back" in gone.detail
+    gone = gate(example(), Second(obstacle=CoordinatorError("backbone.weights_gone", name="file:x", path="x")))
+    assert not gone.ok and "Say where it is now" in gone.detail
 
 
 def test_models_without_a_trunk_of_ours_pass() -> None:

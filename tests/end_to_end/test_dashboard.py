@@ -57,7 +57,8 @@ async def _second_version(home: Path) -> None:
 NODES = tuple(f"{n:016x}" for n in range(0xD0, 0xD4))
 REST = (
     "sites", "sites/invite", "sites/drift", f"sites/{NODES[0]}", "datasets", f"datasets/{NAME}", f"datasets/{NAME}/report",
-    "jobs", "models", f"models/{NAME}@1/card", f"models/compare?a={NAME}@1&b={NAME}@2", "releases", "federation", "networks",
+    f"datasets/{NAME}/waiting", "jobs", "models", "models/upload",
+    f"models/{NAME}@1/card", f"models/compare?a={NAME}@1&b={NAME}@2", "releases", "federation", "networks",
     "knowledge", "knowledge/malaria", "users", "tokens", "audit",
 )  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from coordinator.errors import CoordinatorError
 from coordinator.jobs.queue import failure
+from coordinator.releases.gates import Gate
 from coordinator.store.blobs import FolderBlobs
 from coordinator.store.tables import (
     dataset_owners,
@@ -21,6 +22,7 @@ from coordinator.store.tables import (
     labels,
     models,
     nodes,
+    quarantine,
     releases,
     results,
     samples,
@@ -35,6 +37,15 @@ from tests.support.heartbeats import HEART, health
 from tests.support.manifests import example
 from tests.support.uploads import Office
 
+FACTS = {
+    "perceptual": "0" * 64,
+    "width": 9,
+    "height": 9,
+    "format": "DICOM",
+    "border": [0, 0, 0],
+    "original": "",
+    "turn": 1,
+}
 STATES = ("proposed", "released", "paused", "approved", "rolled back", "withdrawn")
 
 
@@ -103,8 +114,21 @@ async def fill(
                     file=text(f"a/{number}.png"),
                 )
             )
+        for number, doubt in enumerate(("burned_in", "face", "ultrasound")):
+            await connection.execute(
+                quarantine.insert().values(
+                    dataset=dataset,
+                    sha256=f"{number + 1000:064x}"[::-1],
+                    label=text("parasitized"),
+                    group=text(f"patient {number}"),
+                    file=text(f"screen/{number}.dcm"),
+                    doubt=doubt,
+                    created=ago(days=1),
+                    facts=dict(FACTS),
+                )
+            )
         for label, entry, kind, how in (
-            (text("parasitized"), None, "other", "guessed"),
+            (text("parasitized"), None, "other", "no entry found"),
             ("uninfected", "normal-blood-cell", "normal", "confirmed"),
         ):
             await connection.execute(
@@ -131,6 +155,7 @@ async def fill(
                     part="selection" if state == "running" else "",
                     done=3 if state == "running" else 0,
                     total=10 if state == "running" else 0,
+                    curves=_curves() if state == "failed" else None,
                     result={"accepted": 60, "rejected": []} if state == "done" else None,
                     error=failure(CoordinatorError("job.crashed", attempts=3)) if state == "failed" else None,
                     created=ago(hours=2),
@@ -163,7 +188,11 @@ async def fill(
                     groups=[text("pilot")] if state == "released" else [],
                     reason=text("worse on new images") if state == "withdrawn" else "",
                     notes=text("More images of children."),
-                    gates=[{"name": "labels_mapped", "ok": True, "detail": text("every label has an entry")}],
+                    gates=[
+                        Gate(
+                            "labels_mapped", True, text("every label has an entry"), text("每个标签都有条目")
+                        ).document()
+                    ],
                     created=ago(days=releases_ - number),
                 )
             )
@@ -225,6 +254,20 @@ async def fill(
     )
     file = NetworkFile("South", (), b"{}", None, 0)
     await UpstreamStore(database).add("south", "https://south.example", file, believed, now)
+
+
+def _curves() -> list[dict[str, Any]]:
+    return [
+        {
+            "run": f"ab12cd34/{run}",
+            "name": name,
+            "loss": [round(0.9 * 0.86**n + 0.05 * run, 4) for n in range(16)],
+            "validation": [round(0.95 * 0.9**n + 0.08 * run + 0.004 * n, 4) for n in range(16)]
+            if run < 2
+            else [None] * 16,
+        }
+        for run, name in enumerate(("mixed4", "mixed4+mixed7", "mixed4+mixed7"))
+    ]
 
 
 def _manifest(version: int, golden: str, text: Callable[[str], str]) -> ReleaseManifest:

@@ -10,6 +10,7 @@ from tests.support.pages import Browser
 
 HEAVY = (
     "/", "/sites", "/sites?find=clinic-09&order=heard&direction=down", "/datasets", "/datasets/malaria", "/jobs", "/models",
+    "/datasets/malaria/waiting", "/jobs/0000000003", "/models/upload",
     "/models/malaria@100", "/models/compare?a=malaria@100&b=malaria@101", "/releases", "/releases/malaria@103",
     "/releases/malaria@104", "/federation", "/federation/ab12", "/knowledge", "/knowledge?find=肺炎", "/knowledge/malaria",
     "/users", "/tokens", "/audit",

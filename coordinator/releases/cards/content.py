@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -329,11 +330,16 @@ def _labels_and_gates(facts: CardFacts) -> Section:
     else:
         headings = (Words("gate", "检查项"), Words("passed", "通过"), Words("finding", "结果"))
         blocks.append(
-            Table(headings, tuple((g["name"], "✓" if g["ok"] else "✗", g["detail"]) for g in release["gates"]))
+            Table(headings, tuple((g["name"], "✓" if g["ok"] else "✗", _finding(g)) for g in release["gates"]))
         )
         signed = [f"{a['key']} ({moment(a['on'])})" for a in release["approvals"]]
         blocks.append(Facts(((Words("Approved with the keys", "批准密钥"), joined(signed) if signed else NONE),)))
     return Section(Words("Labels, gates and approvals", "标签、检查与批准"), tuple(blocks))
+
+
+def _finding(gate: Mapping[str, str]) -> Cell:
+    """A gate's finding; releases of earlier versions have it in English alone."""
+    return Words(gate["detail"], gate.get("detail_zh") or gate["detail"])
 
 
 def _changes(versions: tuple[Version, ...]) -> Section:

@@ -15,6 +15,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from coordinator.training.spatial.network import Arrays
 
 Tell = Callable[[int], None]
+Plot = Callable[[int, float, float | None], None]
 
 
 class Learner(Protocol):
@@ -68,8 +70,12 @@ def result_path(folder: Path, run: int) -> Path:
     return folder / f"run-{run}.npy"
 
 
-def train_run(job: Job, run: Run, heads: Learner, reader: MapReader, checkpoint: Path, tell: Tell) -> None:
+def train_run(
+    job: Job, run: Run, heads: Learner, reader: MapReader, checkpoint: Path, tell: Tell, plot: Plot = lambda *_: None
+) -> None:
     """Train one run to its end, from its checkpoint where there is one; ``heads`` then hold the chosen weights.
+
+    ``tell`` hears of each epoch that is on the disk, ``plot`` of its loss and that of the validation images.
 
     Raises:
         CoordinatorError: ``train.spatial_diverged``.
@@ -84,19 +90,33 @@ def train_run(job: Job, run: Run, heads: Learner, reader: MapReader, checkpoint:
             break
         images, views = order(learning, job.maps.views, epoch, config)
         loss: Any = 0.0
+        summed, found = [], None
         for step, start in enumerate(range(0, len(images), config.batch)):
             some, seen = images[start : start + config.batch], views[start : start + config.batch]
             maps: dict[str, Any] = {layer: reader.read(layer, some, seen) for layer in config.maps}
             shown = targets[some] if run.targets is None else run.targets[:, seen, some]
             loss = heads.step(maps, shown, weights[:, some], epoch * 1_000_000 + step)
+            summed.append(loss)
         if not np.isfinite(float(loss)):
             raise CoordinatorError("train.spatial_diverged")
         if run.validation.any():
-            best = _better(best, heads, _losses(job, run, heads, reader, targets), run)
+            found = _losses(job, run, heads, reader, targets)
+            best = _better(best, heads, found, run)
         _save(checkpoint, epoch + 1, heads, best)
         tell(epoch + 1)
+        plot(epoch + 1, _trained(summed, run, config), _mean(found))
     if best is not None:
         heads.replace(best.weights)
+
+
+def _trained(summed: list[Any], run: Run, config: AnyConfig) -> float:
+    """Training loss of an epoch, mean over images and heads: ``_weights`` of each head add up to all images / batch."""
+    return sum(float(loss) for loss in summed) * config.batch / run.train.size
+
+
+def _mean(losses: NDArray[np.float64] | None) -> float | None:
+    """Over the heads that have validation images."""
+    return None if losses is None else float(losses[np.isfinite(losses)].mean())
 
 
 def order(
@@ -200,7 +220,8 @@ def main(folder: Path) -> dict[str, Any]:
             continue
         heads = _begun(job, run, reader)
         checkpoint = folder / f"run-{number}.checkpoint"
-        train_run(job, run, heads, reader, checkpoint, lambda epoch, n=number: report.told(n, epoch))  # type: ignore[misc]
+        plot = partial(_say_losses, f"{folder.name[:8]}/{number}", "+".join(config.maps))
+        train_run(job, run, heads, reader, checkpoint, lambda epoch, n=number: report.told(n, epoch), plot)  # type: ignore[misc]
         logits = heads.results(reader, job.maps.images, run)
         if last and isinstance(config, SpatialConfig):
             weights = heads.folded()
@@ -226,6 +247,10 @@ def _begun(job: Job, run: Run, reader: MapReader) -> Any:
     known = network.moments(reader, config.maps, job.maps.images, run.train)
     start = network.initial(config, job.maps.shape[2], job.classes, list(run.seeds))
     return network.Heads(config, start, known, steps)
+
+
+def _say_losses(run: str, name: str, epoch: int, loss: float, validation: float | None) -> None:
+    _say({"run": run, "name": name, "epoch": epoch, "loss": loss, "validation": validation})
 
 
 def _say(message: dict[str, Any]) -> None:

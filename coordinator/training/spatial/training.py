@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.errors import CoordinatorError
+from coordinator.training.spatial import curves
 from coordinator.training.spatial import job as jobs
 from coordinator.training.spatial.child import FOLDED, result_path
 from coordinator.training.spatial.config import SpatialConfig
@@ -161,6 +162,8 @@ def _child(folder: Path, progress: Progress, more: dict[str, str]) -> _Answer:
                     return _Answer(True, reached)
                 if "code" in message:
                     raise CoordinatorError(message["code"], **message["details"])
+                if "loss" in message:
+                    curves.listener.get()(curves.Point(**message))
                 if "done" in message:
                     reached = int(message["done"])
                     progress(reached, int(message["total"]), float(message["left"]))

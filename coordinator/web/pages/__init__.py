@@ -18,6 +18,7 @@ from coordinator.web.pages import (
     tokens,
     upload,
     users,
+    waiting,
 )
 from coordinator.web.pages.desk import Desk
 from coordinator.web.pages.drifting import Drifting
@@ -29,6 +30,7 @@ _MODULES = (
     overview,
     sites,
     datasets,
+    waiting,
     upload,
     jobs,
     models,

@@ -11,6 +11,7 @@ from starlette.responses import FileResponse, Response
 
 from coordinator.audit import record
 from coordinator.audit.actor import current
+from coordinator.audit.acts import ACTS
 from coordinator.audit.checking import export, verify
 from coordinator.audit.head import HeadFile
 from coordinator.audit.log import Chosen
@@ -59,4 +60,4 @@ async def _listed(desk: Desk, view: View, verdict: dict[str, object] | None = No
     found = await desk.trail.newest(chosen, EACH + 1, start)
     shown = [row.document() for row in found[:EACH]]
     older = shown[-1]["number"] if len(found) > EACH else None
-    return view.render("audit.html", acts=shown, older=older, verdict=verdict)
+    return view.render("audit.html", acts=shown, known=ACTS, older=older, verdict=verdict)

@@ -41,7 +41,15 @@ def rows(desk: Desk) -> list[Page]:
             for row in found.labels
             if entries and row.entry is None
         }
-        return view.render("dataset.html", dataset=found, entries=entries, guesses=guesses, efforts=declaration.EFFORTS)
+        may_judge = view.may(access.DATASET_ANY) or (view.may(access.DATASET_UPLOAD) and found.owner == view.name)
+        return view.render(
+            "dataset.html",
+            dataset=found,
+            entries=entries,
+            guesses=guesses,
+            efforts=declaration.EFFORTS,
+            may_judge=may_judge,
+        )
 
     async def report(view: View) -> Response:
         name = view.request.path_params["name"]

@@ -12,7 +12,7 @@ from coordinator.federation.jobs import Options
 from coordinator.store.tables import federations, nodes
 from coordinator.web.pages.desk import Desk
 from coordinator.web.pages.table import Page
-from coordinator.web.views import View, pages_of, quoted
+from coordinator.web.views import View, full_name, pages_of, quoted
 
 EACH = 50
 
@@ -84,7 +84,7 @@ async def _job(desk: Desk, view: View) -> Any:
 
 
 async def _names(desk: Desk) -> dict[str, str]:
-    """Sites by the names that their invites gave."""
+    """Nodes by the names that their invites gave; a site may have several."""
     async with desk.database.read() as connection:
         found = await connection.execute(select(nodes.c.id, nodes.c.name, nodes.c.site))
-        return {row.id: row.site or row.name for row in found}
+        return {row.id: full_name(row.site, row.name) for row in found}

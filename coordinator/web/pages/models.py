@@ -64,6 +64,7 @@ def rows(desk: Desk) -> list[Page]:
             state=state,
             training=row.training,
             figures=figures(manifest),
+            learnt=await desk.jobs.curves(str(row.training.get("job") or "")),
         )
 
     async def card_page(view: View) -> Response:

@@ -15,7 +15,7 @@ from coordinator.store.tables import approvals, heartbeats, nodes, releases, res
 from coordinator.web.pages.desk import Desk
 from coordinator.web.pages.sites import qr
 from coordinator.web.pages.table import Page
-from coordinator.web.views import View, pages_of, quoted
+from coordinator.web.views import View, full_name, pages_of, quoted
 from protocols.heartbeat import Outcomes, read_releases
 
 EACH = 50
@@ -158,7 +158,7 @@ async def _sites(desk: Desk, name: str) -> tuple[list[dict[str, Any]], int]:
         health = next((h for h in row.document["releases"] if h[1] == name), None)
         declined = any(d[1] == name for d in row.document["declined"])
         if health is not None or declined:
-            told.append((_state(health, declined), row.site or row.name, row, health))
+            told.append((_state(health, declined), full_name(row.site, row.name), row, health))
     told.sort(key=lambda one: (_TROUBLE.index(one[0]), one[1], one[2].id))
     return [_site(*one) for one in told[:MOST_SITES]], len(told)
 

@@ -163,7 +163,7 @@ async def ready(coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch) -> No
     names = ("notes", "card_complete", "labels_mapped", "parity", "vetted", "retested", "calibrated", "best_site")
     passing = SimpleNamespace(
         trunk_of=lambda _: None,
-        **{n: lambda *_, n=n: Gate(n, True, "") for n in (*names, "self_test", "converted_twice")},
+        **{n: lambda *_, n=n: Gate(n, True, "", "") for n in (*names, "self_test", "converted_twice")},
     )
     monkeypatch.setattr(lifecycle, "gates", passing)
     monkeypatch.setattr(lifecycle, "golden_scores", lambda *_: [])
@@ -249,3 +249,8 @@ async def test_every_service_that_changes_something_leaves_one_record(
 
 async def _first(quarantine: Quarantine, decide: Callable[[str], Awaitable[Any]]) -> None:
     await decide((await quarantine.list(None))[0]["id"])
+
+
+def test_every_act_is_said_in_both_languages() -> None:
+    for english, chinese in ACTS.values():
+        assert english.isascii() and re.search(r"[\u4e00-\u9fff]", chinese), english

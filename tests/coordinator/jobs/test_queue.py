@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import null, update
 
+from coordinator.audit.actor import Actor, acting, current
 from coordinator.errors import CoordinatorError
 from coordinator.jobs.queue import LEASE, Job, Queue, Request, enqueue
 from coordinator.store.database import Database
+from coordinator.store.tables import jobs
 from tests.support.coordinator import database
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -40,12 +44,35 @@ async def state(queue: Queue, job: str) -> str:
 
 async def test_jobs_run_in_order_with_all_that_was_asked(store: Database) -> None:
     queue = Queue(store)
-    jobs = [(await queue.add(request(f"set-{n}"), NOW))["job"] for n in range(3)]
+    asked = [(await queue.add(request(f"set-{n}"), NOW))["job"] for n in range(3)]
     assert await queue.waiting(NOW)
     claimed = [await claim(queue) for _ in range(4)]
-    assert [j and j.id for j in claimed] == [*jobs, None]
-    assert claimed[0] == Job(jobs[0], request("set-0"), 1) == await queue.held(jobs[0], "r")
-    assert await queue.held(jobs[0], "somebody else") is None and not await queue.waiting(NOW)
+    assert [j and j.id for j in claimed] == [*asked, None]
+    assert claimed[0] == Job(asked[0], request("set-0"), 1, current.get()) == await queue.held(asked[0], "r")
+    assert await queue.held(asked[0], "somebody else") is None and not await queue.waiting(NOW)
+
+
+async def test_a_job_knows_who_asked_for_it_and_so_does_what_follows_from_it(store: Database) -> None:
+    queue = Queue(store)
+    ada = Actor("user", "Ada")
+    with acting(ada):
+        await queue.add(request("set"), NOW)
+    claimed = await claim(queue)
+    assert claimed is not None and claimed.asked_by == ada
+    with acting(claimed.asked_by):
+        await queue.finish(claimed.id, "r", {}, request("set"), NOW)
+    then = await claim(queue)
+    assert then is not None and then.asked_by == ada
+
+
+@pytest.mark.parametrize(("owner", "actor"), [("north", Actor("token", "north")), ("", Actor("local", ""))])
+async def test_a_job_that_an_earlier_version_queued_runs_too(store: Database, owner: str, actor: Actor) -> None:
+    queue = Queue(store)
+    await queue.add(replace(request("set"), owner=owner), NOW)
+    async with store.begin() as connection:
+        await connection.execute(update(jobs).values(asked_by=null()))
+    claimed = await claim(queue)
+    assert claimed is not None and claimed.asked_by == actor
 
 
 async def test_two_runners_never_have_the_same_job(tmp_path: Path) -> None:
@@ -88,7 +115,7 @@ async def test_a_runner_that_lost_its_job_changes_nothing(store: Database) -> No
     job = (await queue.add(request(), NOW))["job"]
     await claim(queue, "slow", NOW)
     await claim(queue, "quick", LATER)
-    assert await queue.renew(job, "slow", ("x", 1, 2), LATER) == "lost"
+    assert await queue.renew(job, "slow", ("x", 1, 2), [], LATER) == "lost"
     await queue.finish(job, "slow", {"from": "slow"}, request("more"), LATER)
     await queue.fail(job, "slow", {"code": "x"}, LATER)
     await queue.stopped(job, "slow", LATER)
@@ -102,7 +129,7 @@ async def test_progress_and_result_are_kept_and_what_follows_is_queued_with_them
     queue = Queue(store)
     job = (await queue.add(request(kind="import"), NOW))["job"]
     await claim(queue)
-    assert await queue.renew(job, "r", ("images", 3, 9), NOW) == "go on"
+    assert await queue.renew(job, "r", ("images", 3, 9), [], NOW) == "go on"
     shown = await queue.show(job)
     assert (shown["part"], shown["done"], shown["total"]) == ("images", 3, 9)
     await queue.finish(job, "r", {"accepted": 9}, request(), NOW)
@@ -119,7 +146,7 @@ async def test_cancelling(store: Database) -> None:
     assert (await queue.cancel(waiting, "north", NOW))["state"] == "cancelled"
     assert (await claim(queue)).id == running  # type: ignore[union-attr]
     assert (await queue.cancel(running, None, NOW))["state"] == "running"
-    assert await queue.cancel_asked(running) and await queue.renew(running, "r", ("", 0, 0), NOW) == "cancel"
+    assert await queue.cancel_asked(running) and await queue.renew(running, "r", ("", 0, 0), [], NOW) == "cancel"
     await queue.stopped(running, "r", NOW)
     shown = await queue.show(running)
     assert (shown["state"], shown["error"]["code"]) == ("cancelled", "job.cancelled")

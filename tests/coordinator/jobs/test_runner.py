@@ -35,6 +35,7 @@ time.sleep(60)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_TICK_S", 0.02)
+    monkeypatch.setattr(module, "_LOOK_S", 0.02)
     monkeypatch.setattr(module, "_TERM_S", 0.3)
 
 
@@ -107,6 +108,28 @@ async def test_progress_is_seen_and_cancelling_ends_the_process_and_all_it_start
             assert (await queue.show(job))["state"] == "cancelled"
         for pid in pids.read_text().split():
             await until(lambda pid=pid: _gone(int(pid)))
+
+
+async def test_curves_grow_and_a_process_that_goes_on_after_a_crash_adds_to_them(tmp_path: Path) -> None:
+    code = """
+import json, os, sys, time
+again = os.path.exists(sys.argv[1])
+open(sys.argv[1], "w").close()
+for epoch in ((3, 4) if again else (1, 2, 3)):
+    print(json.dumps({"run": "a", "name": "mixed4", "epoch": epoch, "loss": epoch / 2, "validation": None}), flush=True)
+time.sleep(60 if again else 0.3)
+os.kill(os.getpid(), 9)
+"""
+    async with database(tmp_path) as opened:
+        queue = Queue(opened)
+        job = await add(queue)
+
+        async def grown() -> bool:
+            return [c["loss"] for c in await queue.curves(job)] == [[0.5, 1.0, 1.5, 2.0]]
+
+        async with running(queue, code, str(tmp_path / "ran")):
+            await until(grown)
+        assert await queue.curves("nobody") == []
 
 
 async def _gone(pid: int) -> bool:

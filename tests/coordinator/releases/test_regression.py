@@ -59,7 +59,7 @@ def test_pairs_are_found_by_digest_and_label_name_whatever_the_order() -> None:
         found is not None
         and found.candidate == 1
         and 0.8 < found.current < 1
-        and found.on.startswith("60 images of 15 groups")
+        and found.on.en.startswith("60 images of 15 groups")
     )
 
 
@@ -68,7 +68,7 @@ def test_a_class_that_the_release_did_not_know_is_left_out() -> None:
     new = answers(range(80), 0, wider)
     truth = np.array([0 if n < 20 else t for n, t in enumerate(new.truth)])
     found = regression.paired(replace(new, truth=truth), wider, answers(range(80), 0), LABELS)
-    assert found is not None and found.on.startswith("60 images")
+    assert found is not None and found.on.en.startswith("60 images")
 
 
 def test_nothing_in_common_needs_a_reason() -> None:

@@ -115,7 +115,7 @@ async def test_no_job_is_claimed_twice_and_cancelling_and_finishing_hold(two: tu
         assert job["state"] == "running"
     await one.cancel(got[0], None, NOW)
     assert await other.cancel_asked(got[0])
-    assert await one.renew(got[1], "nobody", ("x", 1, 2), NOW) == "lost"
+    assert await one.renew(got[1], "nobody", ("x", 1, 2), [], NOW) == "lost"
     await one.forget(NOW + timedelta(days=400))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 import re
 from pathlib import Path
@@ -14,14 +15,17 @@ import pytest
 from coordinator.access.roles import Role
 from coordinator.audit.log import Chosen
 from coordinator.errors import CoordinatorError
+from coordinator.jobs import run
 from coordinator.jobs.queue import LEASE
 from coordinator.releases.asking import Asked
 from coordinator.releases.remote import fetch
+from coordinator.uploads.packing import stream
 from coordinator.uploads.store import data_path
 from coordinator.web.following import Following
 from coordinator.web.pages import knowledge
 from tests.support.filled import fill
 from tests.support.pages import Browser, browsing, text_of
+from tests.support.pictures import write_set
 
 ZIP = b"PK\x03\x04" + bytes(range(256)) * 40
 
@@ -171,6 +175,18 @@ async def test_an_upload_becomes_a_job_with_the_bytes_that_were_sent(tmp_path: P
         assert path.read_bytes() == ZIP
 
 
+async def test_the_trail_names_the_person_for_whom_a_job_imported(tmp_path: Path) -> None:
+    async with browsing(tmp_path / "home", Role.UPLOADER) as browser:
+        coordinator = browser.office.coordinator
+        await sent(browser, 303, b"".join(stream(write_set(tmp_path / "set", 6))))
+        job = await coordinator.jobs.claim("r", 1, 3, browser.office.clock())
+        assert job is not None
+        await run._run(coordinator.home.root, job.id, "r", io.StringIO())  # what the job's own process does
+        assert (await coordinator.jobs.show(job.id))["state"] == "done"
+        first = (await coordinator.trail.newest(_everything(), 1))[0]
+        assert (first.act, first.actor_kind, first.actor) == ("dataset.import", "user", "Ada")
+
+
 @pytest.mark.parametrize(
     ("status", "fields", "data"),
     [
@@ -225,7 +241,7 @@ async def test_progress_reaches_the_page_within_a_second(tmp_path: Path) -> None
         told = [await anext(events), await anext(events)]
         assert told[0].startswith("retry:") and "0 of 0" in told[1]
         before = loop.time()
-        await jobs.renew(job.id, "r", ("selection", 7, 9), browser.office.clock())
+        await jobs.renew(job.id, "r", ("selection", 7, 9), [], browser.office.clock())
         assert "7 of 9" in await anext(events)
         assert loop.time() - before < 1
         await events.aclose()

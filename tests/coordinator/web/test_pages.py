@@ -16,9 +16,9 @@ from tests.support.pages import browsing, text_of
 NODE = "0" * 16
 PATHS = (
     "/", "/sites", "/sites?find=clinic&state=stale&order=heard&direction=down", "/sites/invite", "/sites/drift", f"/sites/{NODE}",
-    "/datasets", "/datasets/malaria", "/datasets/malaria/report", "/upload",
-    "/jobs", "/jobs?state=failed", "/jobs/0000000000", "/jobs/0000000001", "/jobs/0000000003",
-    "/models", "/models/malaria@1", "/models/malaria@1/card", "/models/malaria@1/curves",
+    "/datasets", "/datasets/malaria", "/datasets/malaria/report", "/datasets/malaria/waiting", "/upload",
+    "/jobs", "/jobs?state=failed", "/jobs/0000000000", "/jobs/0000000001", "/jobs/0000000003", "/jobs/0000000001/curves",
+    "/models", "/models/upload", "/models/malaria@1", "/models/malaria@1/card", "/models/malaria@1/curves",
     "/models/compare?a=malaria@1&b=malaria@2",
     "/releases", "/releases?state=paused", "/releases/malaria@1", "/releases/malaria@2", "/releases/malaria@6",
     "/federation", "/federation/ab12", "/federation/ab12/curves", "/federation/ab12/curves?of=bytes",
@@ -30,7 +30,7 @@ ELSEWHERE = {"/static/{digest}/{name}", "/display/language/{language}", "/displa
 PAYLOAD = """'"><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}${7*7}"""
 FIELDS = (
     "clinic-", "Hospital", "pilot", "parasitized", "north", "a/", "more images", "worse", "elsewhere",
-    "every label", "few images", "misses ring forms",
+    "every label", "few images", "misses ring forms", "screen",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ import pytest
 
 from coordinator.errors import CoordinatorError
 from coordinator.training import folds
-from coordinator.training.spatial import child, training
+from coordinator.training.spatial import child, curves, training
 from coordinator.training.spatial import job as jobs
 from coordinator.training.spatial.config import SpatialConfig
 from coordinator.training.spatial.job import Job
@@ -95,6 +96,19 @@ def test_training_ends_when_no_head_gets_better(tmp_path: Path, monkeypatch: pyt
     assert np.array_equal(heads.weights()["answer"], kept[2]), "the weights of the best epoch"
 
 
+def test_losses_of_each_epoch_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Means over images and heads; a head without validation images does not count."""
+    job = small_job(tmp_path, epochs=3)
+    losses = iter([np.array([1.0, np.inf]), np.array([3.0, 2.0]), np.array([2.0, 1.0])])
+    monkeypatch.setattr(child, "_losses", lambda *_: next(losses))
+    told: list[tuple[int, float, float | None]] = []
+    heads = SmallHeads(2, 768, 2)
+    heads.step = lambda maps, targets, weights, seed: float(weights.sum() * 0.25)  # type: ignore[method-assign]
+    checkpoint, reader = tmp_path / "checkpoint", MapReader(job.maps)
+    child.train_run(job, job.runs[0], heads, reader, checkpoint, lambda _: None, lambda *p: told.append(p))  # type: ignore[arg-type]
+    assert told == [(n, pytest.approx(0.25), found) for n, found in ((1, 1.0), (2, 2.5), (3, 1.5))]
+
+
 def test_each_head_keeps_its_own_best_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = small_job(tmp_path, epochs=3)
     losses = iter([np.array([1.0, 3.0]), np.array([2.0, 2.0]), np.array([3.0, 1.0])])
@@ -166,6 +180,23 @@ def test_a_child_that_is_killed_is_started_again_as_long_as_it_gets_further(
     with pytest.raises(CoordinatorError) as refused:
         fit(tmp_path)
     assert refused.value.code == "train.spatial_failed" and script.started == 3
+
+
+def test_who_follows_hears_of_every_epoch_that_the_child_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    child._say_losses("ab/0", "mixed4", 1, 0.75, None)
+    line = capsys.readouterr().out.strip().replace("{", "{{").replace("}", "}}")
+    Script(monkeypatch, f"print('{line}', flush=True)\n")
+    heard: list[curves.Point] = []
+
+    def followed() -> None:
+        curves.listener.set(heard.append)
+        with pytest.raises(CoordinatorError):  # it ends without having finished
+            fit(tmp_path)
+
+    contextvars.copy_context().run(followed)
+    assert heard == [curves.Point("ab/0", "mixed4", 1, 0.75, None)]
 
 
 def test_what_the_child_refuses_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
