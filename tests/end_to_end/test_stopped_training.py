@@ -26,8 +26,9 @@ LINES = {"features": 90, "views": 90, "selection": 8, "spatial": 6, "head": 0}  
 
 
 def copy_of(network: Network, target: Path) -> Path:
-    """A home of its own, without the cached features."""
-    shutil.copytree(network.home, target, ignore=shutil.ignore_patterns("features", "serving.json", "*-shm"))
+    """A home of its own, without the cached features and what others' killed trainings left in the network's."""
+    ignored = shutil.ignore_patterns("features", "trainings", "serving.json", "*-shm")
+    shutil.copytree(network.home, target, ignore=ignored)
     return target
 
 
