@@ -314,14 +314,10 @@ async def quarantine_list(
         console.t("file", "文件"),
         console.t("why", "原因"),
     ]
-
-    def human() -> None:
-        if rows:
-            console.table(headings, [[r[k] for k in ("id", "dataset", "label", "file", "doubt")] for r in rows])
-        else:
-            console.line("No image waits for a look.", "没有等待审核的图像。")
-
-    console.answer({"quarantined": rows}, human)
+    console.answer(
+        {"quarantined": rows},
+        lambda: console.table(headings, [[r[k] for k in ("id", "dataset", "label", "file", "doubt")] for r in rows]),
+    )
 
 
 async def quarantine_show(

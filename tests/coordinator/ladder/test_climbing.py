@@ -185,11 +185,15 @@ def test_spatial_heads_keep_to_effort_and_budget() -> None:
 
 def test_the_frontier_holds_what_no_smaller_head_beats() -> None:
     points = [Point("a", 10, 0.90, None, None), Point("b", 20, 0.89, 0.8, 0.95), Point("c", 30, 0.95, 0.9, 0.99, True)]
-    points.append(Point("d", 30, 0.94, None, None))
+    points += [
+        Point("d", 30, 0.94, None, None),
+        Point("a", 10, 0.90, None, None),
+    ]  # another that is just like the first
     assert [p.name for p in frontier.frontier(points)] == ["a", "c"]
     rows = frontier.document(points)
     assert [(r["name"], r["frontier"], r["chosen"]) for r in rows] == [
         ("a", True, False),
+        ("a", False, False),
         ("b", False, False),
         ("c", True, True),
         ("d", False, False),
