@@ -63,7 +63,9 @@ def main() -> int:
         data = Data(extraction.taps, labels, np.arange(IMAGES).astype(str))
         candidates = selection.CANDIDATES["quick"]
         plans = folds.plans(labels, data.groups, selection.OUTER_FOLDS, 1)
-        linear.cross_validated(data, candidates, plans, Work(Path(folder) / "work"), LocalEngine(), lambda d, t: None)
+        work = Work(Path(folder) / "work")
+        work.begin([])
+        linear.cross_validated(data, candidates, plans, work, LocalEngine(), lambda d, t: None)
         selection.fit(data, linear.choose(data, np.ones(IMAGES, dtype=bool), candidates).fits)
         ours_s = time.monotonic() - started
 

@@ -65,7 +65,10 @@ class Console:
         self.out.print(self.t(en, zh), soft_wrap=True, markup=False)
 
     def table(self, headings: list[str], rows: list[list[Any]], title: str | None = None) -> None:
-        """Print a small table on stdout."""
+        """Print a small table on stdout; in words where it has no rows."""
+        if not rows:
+            self.line(f"{title}: none." if title else "None.", f"{title}：无。" if title else "无。")
+            return
         table = Table(title=title, title_justify="left")
         for heading in headings:
             table.add_column(heading, overflow="fold")

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 import typer
@@ -22,11 +22,12 @@ from coordinator.intake.datasets import Datasets, ImportOptions
 from coordinator.intake.quarantine import Quarantine
 from coordinator.store.blobs import write_atomically
 from coordinator.uploads.declaration import EFFORTS, MOST_GROUPS_BYTES
-from disease_kb.seeding import open_or_build
-from disease_kb.store import KnowledgeBase
 from protocols.console import Console, command
 from protocols.imaging import MIN_EDGE_PX
 from protocols.manifest import slugify
+
+if TYPE_CHECKING:
+    from disease_kb.store import KnowledgeBase
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +49,8 @@ def register(app: typer.Typer) -> None:
 
 @asynccontextmanager
 async def _services(console: Console) -> AsyncIterator[tuple[Datasets, KnowledgeBase]]:
+    from disease_kb.seeding import open_or_build
+
     async with open_coordinator(console.home) as coordinator, await open_or_build(console.home) as knowledge:
         yield (
             Datasets(coordinator.database, coordinator.home, coordinator.engine, coordinator.config.intake),
@@ -235,6 +238,7 @@ async def report(
     check_targets(html)
     async with _services(console) as (datasets, _):
         document = await datasets.report(dataset)
+        labels = (await datasets.show(dataset))["labels"]
         of_file = {s.file: datasets.image_path(s.sha256) for s in await datasets.samples(dataset)}
     if html is not None:
         content = render(document, lambda file: thumbnail(of_file[file]) if file in of_file else None)
@@ -243,8 +247,10 @@ async def report(
 
     def human() -> None:
         for row in document["imports"]:
-            console.line(f"— {row['imported']}", f"— {row['imported']}")
-            _print_report(console, {"labels": {}, "already_present": row.get("already_present", 0), **row})
+            at = f"{row['imported'][:16].replace('T', ' ')} UTC"
+            console.line(f"Imported {at}:", f"导入于 {at}：")
+            mapped = {label: labels[label] for label in row["classes"] if label in labels}
+            _print_report(console, {"already_present": row.get("already_present", 0), **row, "labels": mapped})
         for image in document["disputed"]["images"]:
             console.line(
                 f"? {image['file']}: labelled {image['label']}, model says {image['model_says']} ({image['score']:.2f})",
@@ -335,6 +341,8 @@ async def quarantine_accept(
     console: Console, images: Annotated[list[str], typer.Argument(help="Ids from quarantine list")]
 ) -> None:
     """Say that nobody can be known from the images: they become part of their data set."""
+    from disease_kb.seeding import open_or_build
+
     async with open_coordinator(console.home) as coordinator, await open_or_build(console.home) as knowledge:
         waiting = Quarantine(coordinator.database, coordinator.home)
         accepted = [await waiting.accept(image, knowledge) for image in images]

@@ -15,7 +15,6 @@ from coordinator.errors import CoordinatorError
 from coordinator.releases import asking, keys
 from coordinator.releases.stages import USUAL
 from coordinator.store.blobs import FolderBlobs
-from disease_kb.seeding import open_or_build
 from protocols.console import Console, command
 
 Name = Annotated[str, typer.Argument(help="model or model@version")]
@@ -200,6 +199,8 @@ async def rollout(
 
 async def _publish_knowledge(console: Console, coordinator: Coordinator) -> dict[str, Any] | None:
     """Bring the knowledge base of this moment to the nodes: at once with a single approver here, else as a proposal."""
+    from disease_kb.seeding import open_or_build
+
     async with await open_or_build(console.home) as knowledge:
         proposed = await coordinator.releases.propose_knowledge(knowledge, utc_now())
     if proposed is None:

@@ -12,7 +12,6 @@ import typer
 from coordinator.bootstrap import open_coordinator, utc_now
 from coordinator.errors import CoordinatorError
 from coordinator.results.store import Arrived, Chosen
-from disease_kb.seeding import open_or_build
 from protocols.console import NOTICE, Console, command
 
 Disease = Annotated[str | None, typer.Option("--disease", help="Only this one · 疾病")]
@@ -114,6 +113,7 @@ async def export(
 ) -> None:
     """Write results as a table, or as FHIR diagnostic reports without any patient."""
     from coordinator.results.export import export_results
+    from disease_kb.seeding import open_or_build
 
     chosen = _chosen(disease, since)
     async with open_coordinator(console.home) as coordinator, await open_or_build(console.home) as knowledge:

@@ -16,7 +16,6 @@ from coordinator.bootstrap import Coordinator, open_coordinator
 from coordinator.errors import CoordinatorError
 from coordinator.intake.datasets import Datasets
 from coordinator.store.blobs import write_atomically
-from disease_kb.seeding import open_or_build
 from protocols.console import Console, command
 from protocols.manifest import SLUG, ReleaseManifest
 from protocols.network import MAX_BYTES, NetworkFile
@@ -154,6 +153,8 @@ async def pull(
     model: Annotated[str | None, typer.Option("--as", help="The model's name here; else as there")] = None,
 ) -> None:
     """Verify, fetch, vet and measure a release of another network; it becomes a model version to propose here."""
+    from disease_kb.seeding import open_or_build
+
     if sys.platform == "win32":
         raise CoordinatorError("vetting.no_sandbox", problem="Windows")
     if model is not None and not SLUG.fullmatch(model):

@@ -12,6 +12,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
+from coordinator.engine.ending import end_with_starter
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -34,6 +36,7 @@ def limit_memory(limit_bytes: int) -> None:
 
 def _serve(line: Connection, function: Callable[[Any], Any], limit_bytes: int) -> None:
     """Answer one item after the other until the line closes. Runs in a worker."""
+    end_with_starter()
     limit_memory(limit_bytes)
     while True:
         try:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+from coordinator.engine.ending import end_with_starter
 from coordinator.engine.guarded import GuardedWorkers
 
 Item = TypeVar("Item")
@@ -36,14 +36,7 @@ def _interrupts_held_back() -> Iterator[None]:
 def _settle() -> None:
     """A worker leaves Ctrl-C to its parent, and ends with it: it holds both ends of its own queue and would wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    end_with_starter()
 
 
 class LocalEngine:

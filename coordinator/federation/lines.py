@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosed
+from typing import TYPE_CHECKING
 
 from protocols.federation import envelope
+
+if TYPE_CHECKING:
+    from websockets.asyncio.server import ServerConnection
 
 
 @dataclass
@@ -74,6 +75,8 @@ class Lines:
         return {node: answer for node, answer in found.items() if answer is not None}
 
     async def _ask(self, node: str, data: bytes) -> bytes | None:
+        from websockets.exceptions import ConnectionClosed
+
         line = self._lines.get(node)
         if line is None:
             return None

@@ -8,7 +8,6 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import Table, bindparam, delete, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.store.database import Database
@@ -135,10 +134,19 @@ class FleetRows:
         return found
 
 
+def _insert(connection: AsyncConnection, table: Table) -> Any:
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # with drivers that a small place never loads
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
+
+
 def _newer(connection: AsyncConnection, table: Table, key: list[str]) -> Any:
     """An insert that replaces what is there only by a higher serial."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(table)
+    insert = _insert(connection, table)
     values: Mapping[str, Any] = {c.name: insert.excluded[c.name] for c in table.columns if c.name not in key}
     return insert.on_conflict_do_update(index_elements=key, set_=values, where=table.c.serial < insert.excluded.serial)
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select, update
 
@@ -37,9 +37,11 @@ from coordinator.training import oof
 from coordinator.training.features import FeatureCache
 from coordinator.training.ladder import work
 from coordinator.training.spatial.maps import MapCache
-from disease_kb.store import KnowledgeBase
 from protocols.imaging import MIN_EDGE_PX, PREPARE_VERSION
 from protocols.manifest import SLUG
+
+if TYPE_CHECKING:
+    from disease_kb.store import KnowledgeBase
 
 __all__ = ["FEW_IMAGES", "IMBALANCE", "Datasets", "ImportOptions", "Report", "Sample"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,7 +19,9 @@ from coordinator.intake.spool import fsync_folders, holding_images, move
 from coordinator.store.blobs import FolderBlobs
 from coordinator.store.database import Database
 from coordinator.store.tables import datasets, quarantine, samples
-from disease_kb.store import KnowledgeBase
+
+if TYPE_CHECKING:
+    from disease_kb.store import KnowledgeBase
 
 _LEAST_ID = 4  # digits of a digest
 

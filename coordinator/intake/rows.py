@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 
@@ -12,7 +12,9 @@ from coordinator.intake.cleaning import Report, Waiting
 from coordinator.intake.images import Facts
 from coordinator.intake.samples import Sample
 from coordinator.store.tables import datasets, labels, quarantine, sample_facts, samples
-from disease_kb.store import KnowledgeBase
+
+if TYPE_CHECKING:
+    from disease_kb.store import KnowledgeBase
 
 
 async def dataset_row(connection: Any, name: str) -> Any:

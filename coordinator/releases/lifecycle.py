@@ -14,7 +14,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from securesystemslib.signer import CryptoSigner, Signature
 from sqlalchemy import Executable, delete, select, update
@@ -40,12 +40,14 @@ from coordinator.store.tables import approvals, nodes, releases, staged_rollouts
 from coordinator.training import oof
 from coordinator.training.trunks import Second, Trunks
 from disease_kb import replica
-from disease_kb.store import KnowledgeBase
 from protocols.artifacts import Artifact, canonical_json
 from protocols.manifest import SLUG, ReleaseManifest
 from protocols.pipeline import Pipelines
 from protocols.selftest import golden_scores
 from protocols.trust import KNOWLEDGE, release_path
+
+if TYPE_CHECKING:
+    from disease_kb.store import KnowledgeBase
 
 APPROVAL_LIFE = timedelta(days=365)
 CAN_BE_OFFERED = ("approved", *OFFERED, "rolled back")

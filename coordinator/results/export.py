@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coordinator.errors import CoordinatorError
 from coordinator.results.store import Chosen, Results
 from coordinator.store.blobs import replacing
 from disease_kb.model import Entry
-from disease_kb.store import KnowledgeBase
 from protocols.results.exporting import CsvForm, FhirForm, Form, Reported
 from protocols.results.fhir import Term
+
+if TYPE_CHECKING:
+    from disease_kb.store import KnowledgeBase
 
 _ORIGIN = ("node", "site", "received")
 

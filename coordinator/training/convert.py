@@ -1,7 +1,7 @@
 """TensorFlow's part, run as a child process: ``python -m coordinator.training.convert trunk|head …``.
 
 A child keeps TensorFlow out of the caller, frees its memory at once, and makes conversion byte-identical: names and
-sessions start fresh each time. The child answers with one line of JSON on stdout.
+sessions start fresh each time. The child answers with one line of JSON on stdout, and ends with its parent.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from coordinator.engine.ending import end_with_stdin, lifeline
 from coordinator.errors import CoordinatorError
 from coordinator.training import backbones
 from coordinator.training.linear import LinearHead
@@ -152,9 +153,9 @@ def run(*arguments: str) -> dict[str, Any]:
     """
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "0"}
-    done = subprocess.run(
-        [sys.executable, "-m", __name__, *arguments], capture_output=True, text=True, env=environment, check=False
-    )
+    command = [sys.executable, "-m", __name__, *arguments]
+    with lifeline() as stdin:
+        done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, env=environment, check=False)
     lines = done.stdout.strip().splitlines()
     if done.returncode == 0 and lines:
         return dict(json.loads(lines[-1]))
@@ -226,4 +227,5 @@ def _main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    end_with_stdin()
     sys.exit(_main(sys.argv[1:]))

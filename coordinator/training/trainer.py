@@ -203,7 +203,7 @@ class Trainer:
         images = [(s.sha256, s.label, s.group) for s in plan.samples]
         settings = {"trunk": trunk.trunk.sha256, "effort": plan.effort, "budget": plan.budget_kb, "modality": kind}
         work = Work(self._home.trainings / f"{plan.dataset}-{key(images, **settings)}")
-        work.note_images(digests)
+        work.begin(digests)
         school = distilled.school(plan.effort, name, self._home.backbones, work.below("spatial"))
         seen = Seen(trunk, extraction, data, maps, school)
         return ascent.climb(seen, plans, terms, work, self._engine, clock.part, clock.told)

@@ -6,16 +6,18 @@ import base64
 import hashlib
 import itertools
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, Targets
 
 from coordinator.errors import CoordinatorError
-from coordinator.upstream.repository import SignedRelease
 from protocols.artifacts import canonical_json
 from protocols.origin import Origin
 from protocols.trust import release_path
+
+if TYPE_CHECKING:
+    from coordinator.upstream.repository import SignedRelease
 
 FORMAT = "medmesh.origin/1"
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coordinator.audit.actor import Actor, acting
 from coordinator.config import UpstreamConfig
@@ -24,13 +24,15 @@ from coordinator.upstream import proof
 from coordinator.upstream.adopt import adopted
 from coordinator.upstream.fetch import fetch
 from coordinator.upstream.record import Record, Seen, take_in
-from coordinator.upstream.repository import OtherRepository, SignedRelease
 from coordinator.upstream.source import HttpsSource, Source
 from coordinator.upstream.store import Upstream, UpstreamStore
 from protocols.errors import MedMeshError
 from protocols.manifest import ReleaseManifest, parse_release_name, slugify
 from protocols.network import NetworkFile
 from protocols.origin import KEY, Origin
+
+if TYPE_CHECKING:
+    from coordinator.upstream.repository import OtherRepository, SignedRelease
 
 _log = logging.getLogger("medmesh.upstream")
 _CHECK_S = 3600.0
@@ -169,9 +171,14 @@ class Upstreams:
         return record
 
     def _verify(self, name: str, file: NetworkFile, source: Source, former: Record | None) -> Record:
-        repository = OtherRepository(self._folder(name) / "tuf", file.root, source)
+        repository = self._repository(name, file, source)
         with repository.exclusive():
             return take_in(former, repository.refresh(), file.least_serial, self._clock())
+
+    def _repository(self, name: str, file: NetworkFile, source: Source) -> OtherRepository:
+        from coordinator.upstream.repository import OtherRepository  # with an HTTP client that few commands need
+
+        return OtherRepository(self._folder(name) / "tuf", file.root, source)
 
     async def _act(self, name: str, record: Record) -> None:
         """Stop what rests on a release that its origin revoked: once for each version, so that a person may go on."""
@@ -316,7 +323,7 @@ class Upstreams:
         return found[0]
 
     def _signed(self, upstream: Upstream, record: Record, source: Source, disease: str, release: str) -> SignedRelease:
-        repository = OtherRepository(self._folder(upstream.name) / "tuf", upstream.file.root, source)
+        repository = self._repository(upstream.name, upstream.file, source)
         with repository.exclusive():
             seen: Seen = repository.refresh()
             take_in(record, seen, upstream.file.least_serial, self._clock())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from protocols.starting import without_collections
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line."""
-    from edge_node.cli.app import app
-    from protocols.console import run
+    with without_collections():
+        from edge_node.cli.app import app
+        from protocols.console import run
 
     run(app)

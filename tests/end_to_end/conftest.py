@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from coordinator.bootstrap import open_coordinator
+from coordinator.store.blobs import FolderBlobs
 from tests.support.commands import Running, run
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "demo"))
@@ -52,6 +55,34 @@ def release(home: Path, name: str) -> None:
     )
     run("medmesh-coordinator", "release", "approve", name, home=home)
     run("medmesh-coordinator", "release", "rollout", name, "--percent", "100", home=home)
+
+
+def models_in(home: Path) -> list[dict[str, Any]]:
+    """All model versions; every file of theirs is whole."""
+
+    async def read() -> list[dict[str, Any]]:
+        async with open_coordinator(home) as coordinator:
+            listed = await coordinator.models.list()
+            shown = [await coordinator.models.show(f"{m['model']}@{m['version']}") for m in listed]
+        blobs = FolderBlobs(coordinator.home.artifacts)
+        for artifact in (a for model in shown for a in model["artifacts"]):
+            assert blobs.path(artifact["sha256"]).stat().st_size == artifact["size"]
+        return listed
+
+    return asyncio.run(read())
+
+
+async def _other_version(home: Path, model: str, disease: str, version: int) -> None:
+    async with open_coordinator(home) as coordinator:
+        row = await coordinator.models.row("malaria@1")
+        manifest = coordinator.models.read_manifest(row.manifest)
+        made = replace(manifest, model=model, disease=disease, version=version)
+        await coordinator.models.add(made, {**row.training, "model": model, "version": version})
+
+
+def add_version(home: Path, model: str, disease: str, version: int) -> None:
+    """The network's model under another name, as another training would bring it: where only its releases matter."""
+    asyncio.run(_other_version(home, model, disease, version))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import Network
-from tests.support.commands import call, run
+from tests.support.commands import inside, run
 from tests.support.html import Page
 
 pytestmark = pytest.mark.slow
@@ -81,6 +81,6 @@ def test_refusals_are_sentences(
         (renamed / label).mkdir(parents=True)
         shutil.copy(next((network.images / "parasitized").iterdir()), renamed / label)
     places = {"missing": tmp_path / "none", "folder": tmp_path, "images": network.images, "renamed": renamed}
-    answer = call("medmesh-coordinator", *(a.format(**places) for a in arguments), home=network.home)
+    answer = inside("medmesh-coordinator", *(a.format(**places) for a in arguments), home=network.home)
     assert (answer.error["code"], answer.code) == (code, exit_code)
     assert "Traceback" not in answer.stderr

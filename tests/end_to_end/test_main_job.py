@@ -19,8 +19,8 @@ from coordinator.store.blobs import FolderBlobs
 from protocols.manifest import ReleaseManifest
 from protocols.pipeline import Pipelines, StageRunner
 from tests.conftest import ROOT
-from tests.end_to_end.conftest import BACKBONE, Network, draw_set, release
-from tests.support.commands import BIN, Running, call, environment, run
+from tests.end_to_end.conftest import BACKBONE, Network, draw_set, models_in, release
+from tests.support.commands import BIN, Running, call, environment, inside, run
 
 pytestmark = pytest.mark.slow
 
@@ -194,7 +194,7 @@ def test_every_error_is_one_sentence_with_a_code(
     network: Network, tmp_path: Path, command: str, arguments: list[str], code: str | None, exit_code: int | None
 ) -> None:
     home = network.home if command == "medmesh-coordinator" else tmp_path
-    answer = call(command, *arguments, home=home)
+    answer = inside(command, *arguments, home=home)
     if code is not None:
         assert answer.error["code"] == code and answer.code == exit_code
     assert answer.code in (2, 3, 4, 5, 6)
@@ -208,9 +208,9 @@ def test_commands_without_a_home_say_what_to_do(tmp_path: Path) -> None:
     assert "init" in answer.error["remedy"]
 
 
-@pytest.mark.parametrize("seconds", [0.7, 2.0, 3.5, 5.0, 7.0, 9.0])
+@pytest.mark.parametrize("seconds", [0.7, 2.0, 4.0])  # in its later parts: test_stopped_training.py
 def test_killed_training_leaves_the_models_as_they_were(network: Network, seconds: float) -> None:
-    before = run("medmesh-coordinator", "model", "list", home=network.home)["models"]
+    before = models_in(network.home)
     process = subprocess.Popen(
         [str(BIN / "medmesh-coordinator"), "train", "malaria", "--backbone", BACKBONE, "--home", str(network.home), "--json"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(), start_new_session=True,
@@ -219,13 +219,9 @@ def test_killed_training_leaves_the_models_as_they_were(network: Network, second
     finished = process.poll() is not None
     os.killpg(process.pid, signal.SIGKILL) if not finished else None
     process.wait()
-    after = run("medmesh-coordinator", "model", "list", home=network.home)["models"]
+    after = models_in(network.home)
     if not finished:
         assert after == before
-    shown = run("medmesh-coordinator", "model", "show", after[0]["model"], home=network.home)
-    blobs = FolderBlobs(network.home / "coordinator" / "artifacts")
-    for artifact in shown["artifacts"]:
-        assert blobs.path(artifact["sha256"]).stat().st_size == artifact["size"]
 
 
 def test_recognition_needs_no_tensorflow(network: Network, tmp_path: Path) -> None:
@@ -251,7 +247,7 @@ def test_recognition_needs_no_tensorflow(network: Network, tmp_path: Path) -> No
 def test_readme_names_only_commands_and_options_that_exist(readme: str) -> None:
     from typer.main import get_command
 
-    from coordinator.cli import app as coordinator
+    from coordinator.cli.app import app as coordinator
     from disease_kb.cli import app as knowledge
     from edge_node.cli.app import app as edge
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.end_to_end.conftest import Network
+from tests.end_to_end.conftest import Network, models_in
 from tests.support.commands import BIN, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -26,8 +26,9 @@ LINES = {"features": 90, "views": 90, "selection": 8, "spatial": 6, "head": 0}  
 
 
 def copy_of(network: Network, target: Path) -> Path:
-    """A home of its own, without the cached features."""
-    shutil.copytree(network.home, target, ignore=shutil.ignore_patterns("features", "serving.json", "*-shm"))
+    """A home of its own, without the cached features and what others' killed trainings left in the network's."""
+    ignored = shutil.ignore_patterns("features", "trainings", "serving.json", "*-shm")
+    shutil.copytree(network.home, target, ignore=ignored)
     return target
 
 
@@ -64,7 +65,10 @@ def killed(home: Path, part: str, chance: random.Random) -> str:
 def test_ten_kills_at_any_moment_leave_the_result_of_none(network: Network, tmp_path: Path) -> None:
     expected = finished(copy_of(network, tmp_path / "undisturbed"))
     home, chance = copy_of(network, tmp_path / "killed"), random.Random(7)
-    reached = [killed(home, part, chance) for part in sorted(KILLS, key=PARTS.index)]
+    models, reached = models_in(home), []
+    for part in sorted(KILLS, key=PARTS.index):
+        reached.append(killed(home, part, chance))
+        assert models_in(home) == models, "a killed training records nothing"
     assert set(PARTS) == set(reached), "it never got far enough for the kills to matter"
     got = finished(home)
     for key in ("artifacts", "rungs", "frontier", "metrics", "chosen_in_folds"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import BACKBONE, Network, release
+from tests.end_to_end.conftest import Network, add_version, release
 from tests.support.commands import call, run
 
 pytestmark = pytest.mark.slow
@@ -16,10 +16,7 @@ pytestmark = pytest.mark.slow
 def test_rollback_by_one_person_reaches_a_node_at_its_next_poll(network: Network, tmp_path: Path) -> None:
     first = tmp_path / "first"
     for version in (1, 2):
-        if version == 1:
-            run("medmesh-coordinator", "dataset", "import", str(network.images), "--disease", "eczema", "--name", "rash",
-                home=network.home)  # fmt: skip
-        run("medmesh-coordinator", "train", "rash", "--backbone", BACKBONE, "--effort", "quick", home=network.home)
+        add_version(network.home, "rash", "eczema", version)
         release(network.home, f"rash@{version}")
     node = network.join(first)
     assert run("medmesh-edge", "pull", "eczema", home=node)["release"] == "rash@2"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from protocols.console import Console
+from protocols.errors import Language
 
 COMMAND = """
 import os, signal, sys, typer
@@ -42,6 +43,14 @@ def test_a_file_where_a_folder_is_needed_is_bad_input() -> None:
 
 def test_an_unforeseen_fault_is_a_defect_without_a_traceback() -> None:
     assert failure("raise LookupError('secret')") == (70, "defect")
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "None.\nJobs: none.\n"), ("zh", "无。\nJobs：无。\n")])
+def test_a_table_without_rows_says_so(capsys: pytest.CaptureFixture[str], language: Language, said: str) -> None:
+    console = Console(Path(), json=False, language=language)
+    console.table(["id"], [])
+    console.table(["id"], [], title="Jobs")
+    assert capsys.readouterr().out == said
 
 
 def test_names_in_tables_are_data_not_markup(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from protocols import console
 
 BIN = Path(sys.executable).parent
 
@@ -46,9 +52,7 @@ def call(command: str, *arguments: str, home: Path, bin_: Path = BIN) -> Answer:
         timeout=240,
         check=False,
     )
-    document = json.loads(done.stdout) if done.stdout.strip() else {}
-    error = json.loads(done.stderr.strip().splitlines()[-1])["error"] if done.returncode else {}
-    return Answer(done.returncode, document, error, done.stderr)
+    return _answer(done.returncode, done.stdout, done.stderr)
 
 
 def run(command: str, *arguments: str, home: Path, bin_: Path = BIN) -> dict[str, Any]:
@@ -56,6 +60,33 @@ def run(command: str, *arguments: str, home: Path, bin_: Path = BIN) -> dict[str
     answer = call(command, *arguments, home=home, bin_=bin_)
     assert answer.code == 0, answer.stderr
     return answer.document
+
+
+def inside(command: str, *arguments: str, home: Path) -> Answer:
+    """``call`` in this process, where the start of another would show nothing more."""
+    from coordinator.cli.app import app as coordinator
+    from edge_node.cli.app import app as edge
+
+    app = {"medmesh-coordinator": coordinator, "medmesh-edge": edge}[command]
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as left,
+    ):
+        for name in os.environ.keys() - environment().keys():
+            patch.delenv(name)
+        for name, value in environment().items():
+            patch.setenv(name, value)
+        console.run(app, [*arguments, "--home", str(home), "--json"])
+    return _answer(int(left.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def _answer(code: int, out: str, err: str) -> Answer:
+    document = json.loads(out) if out.strip() else {}
+    error = json.loads(err.strip().splitlines()[-1])["error"] if code else {}
+    return Answer(code, document, error, err)
 
 
 class Running:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import sys
 import time
+from pathlib import Path
+
+from coordinator.engine.ending import end_with_stdin
 
 
 def behave(item: str) -> str:
@@ -33,3 +38,14 @@ def slow_pid(seconds: float) -> int:
     """Work for some time; says which process did."""
     time.sleep(seconds)
     return os.getpid()
+
+
+def hold(mark: str) -> None:
+    """Say so in a file, then compute for ever without letting go of Python's lock."""
+    Path(mark).touch()
+    re.match("(a|aa)+$", "a" * 100 + "b")
+
+
+if __name__ == "__main__":
+    end_with_stdin()
+    hold(sys.argv[1])

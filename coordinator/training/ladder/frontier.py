@@ -41,6 +41,6 @@ def frontier(points: Sequence[Point]) -> list[Point]:
 
 
 def document(points: Sequence[Point]) -> list[dict[str, Any]]:
-    """All points by size, each saying whether it lies on the frontier."""
+    """All points by size, each saying whether it lies on the frontier; of two that are alike one does."""
     best = frontier(points)
-    return [p.document(p in best) for p in sorted(points, key=lambda p: (p.size_bytes, -p.accuracy))]
+    return [p.document(any(p is b for b in best)) for p in sorted(points, key=lambda p: (p.size_bytes, -p.accuracy))]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import time
 import zipfile
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator.engine.ending import end_with_stdin
 from coordinator.errors import CoordinatorError
 from coordinator.store.blobs import replacing
 from coordinator.training.spatial.config import SpatialConfig
@@ -258,14 +258,8 @@ def _say(message: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _leave_with_the_parent() -> None:
-    while os.read(0, 4096):
-        pass
-    os._exit(1)
-
-
 if __name__ == "__main__":
-    threading.Thread(target=_leave_with_the_parent, daemon=True).start()
+    end_with_stdin()
     try:
         _say(main(Path(sys.argv[1])))
     except MedMeshError as error:

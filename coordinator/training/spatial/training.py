@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator.engine.ending import lifeline
 from coordinator.errors import CoordinatorError
 from coordinator.training.spatial import curves
 from coordinator.training.spatial import job as jobs
@@ -146,10 +147,10 @@ def _child(folder: Path, progress: Progress, more: dict[str, str]) -> _Answer:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "1", **more}
     reached = -1
-    with (folder / "child.log").open("wb") as log:
+    with (folder / "child.log").open("wb") as log, lifeline() as stdin:
         process = subprocess.Popen(
             [sys.executable, "-m", _CHILD, str(folder)],
-            stdin=subprocess.PIPE,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=log,
             env=environment,
@@ -172,8 +173,6 @@ def _child(folder: Path, progress: Progress, more: dict[str, str]) -> _Answer:
             process.kill()
             process.wait()
             process.stdout.close()
-            if process.stdin is not None:
-                process.stdin.close()
     if killed:
         return _Answer(False, reached)
     if os.environ.get("MEDMESH_DEBUG"):

@@ -14,7 +14,7 @@ import pytest
 
 from coordinator.access.roles import RIGHTS, Role
 from coordinator.bootstrap import initialise, open_coordinator, utc_now
-from coordinator.cli import app
+from coordinator.cli.app import app
 from coordinator.config import Config
 from coordinator.errors import CoordinatorError
 from coordinator.releases import keys

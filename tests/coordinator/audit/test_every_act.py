@@ -19,8 +19,8 @@ from coordinator.access.users import Known
 from coordinator.audit.acts import ACTS
 from coordinator.audit.log import Chosen as Acts
 from coordinator.bootstrap import Coordinator, initialise, open_coordinator
-from coordinator.cli import app
 from coordinator.cli import keys as key_commands
+from coordinator.cli.app import app
 from coordinator.config import Config
 from coordinator.federation.jobs import Jobs, Options
 from coordinator.intake.quarantine import Quarantine

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from coordinator.cli import app
+from coordinator.cli.app import app
 from protocols.console import run
 from tests.support.uploads import Serving
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,7 +15,7 @@ from coordinator.errors import CoordinatorError
 from coordinator.training import folds, selection
 from coordinator.training.export import Exported
 from coordinator.training.features import Extraction, Trunk
-from coordinator.training.ladder import ascent, budget, frontier, linear, spatial, timing, work
+from coordinator.training.ladder import ascent, budget, frontier, linear, spatial, timing
 from coordinator.training.ladder.ascent import Head, Seen, Terms
 from coordinator.training.ladder.budget import ENCODINGS
 from coordinator.training.ladder.decision import Subject, decide, held_out
@@ -69,7 +67,9 @@ class Counting(InlineEngine):
 
 def crossed(data: Data, folder: Path, engine: Counting) -> linear.Answers:
     plans = folds.plans(data.labels, data.groups, 5, 1)
-    return linear.cross_validated(data, TAP_SETS, plans, Work(folder), engine, lambda done, total: None)
+    kept = Work(folder)
+    kept.begin([])
+    return linear.cross_validated(data, TAP_SETS, plans, kept, engine, lambda done, total: None)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -119,9 +119,9 @@ def climbed(data: Data, folder: Path, told: list[tuple[str, int, int]]) -> ascen
     classes = int(data.labels.max()) + 1
     terms = Terms("quick", TAP_SETS, (), 150_000, "other", classes)
     plans = folds.plans(data.labels, data.groups, 5, 1)
-    return ascent.climb(
-        seen, plans, terms, Work(folder), InlineEngine(), lambda name: nullcontext(), lambda *x: told.append(x)
-    )
+    kept = Work(folder)
+    kept.begin([])
+    return ascent.climb(seen, plans, terms, kept, InlineEngine(), lambda name: nullcontext(), lambda *x: told.append(x))
 
 
 def test_the_ladder_of_one_backbone_has_its_rungs_in_order(tmp_path: Path) -> None:
@@ -152,32 +152,6 @@ def test_without_views_there_is_no_rung_of_views_and_the_report_tells_of_the_oth
     (backbone,) = said["backbones"]
     assert backbone["backbone"] == "random-1" and backbone["chosen"]
     json.dumps(said)
-
-
-def test_the_folder_of_a_training_depends_on_all_that_decides_it() -> None:
-    images = [("a" * 64, "sick", "p1"), ("b" * 64, "well", "p2")]
-    same = work.key(reversed(images), trunk="t", effort="full", budget=None)
-    assert work.key(images, trunk="t", effort="full", budget=None) == same
-    others = [
-        work.key(images[:1], trunk="t", effort="full", budget=None),
-        work.key([(images[0][0], "well", "p1"), images[1]], trunk="t", effort="full", budget=None),
-        work.key([(images[0][0], "sick", "p2"), images[1]], trunk="t", effort="full", budget=None),
-        work.key(images, trunk="u", effort="full", budget=None),
-        work.key(images, trunk="t", effort="quick", budget=None),
-        work.key(images, trunk="t", effort="full", budget=40),
-    ]
-    assert len({same, *others}) == len(others) + 1
-
-
-def test_trainings_that_nobody_goes_on_with_are_forgotten(tmp_path: Path) -> None:
-    now = time.time()
-    for name, age_days in (("old", 20), ("new", 2)):
-        kept = Work(tmp_path / name)
-        kept.save("part", {"x": np.zeros(1)})
-        for path in (tmp_path / name, tmp_path / name / "part.npz"):
-            os.utime(path, (now - age_days * 86_400,) * 2)
-    work.sweep(tmp_path, now)
-    assert [p.name for p in tmp_path.iterdir()] == ["new"]
 
 
 CHANNELS = {
@@ -221,11 +195,15 @@ def test_few_images_are_shown_more_often_within_limits() -> None:
 
 def test_the_frontier_holds_what_no_smaller_head_beats() -> None:
     points = [Point("a", 10, 0.90, None, None), Point("b", 20, 0.89, 0.8, 0.95), Point("c", 30, 0.95, 0.9, 0.99, True)]
-    points.append(Point("d", 30, 0.94, None, None))
+    points += [
+        Point("d", 30, 0.94, None, None),
+        Point("a", 10, 0.90, None, None),
+    ]  # another that is just like the first
     assert [p.name for p in frontier.frontier(points)] == ["a", "c"]
     rows = frontier.document(points)
     assert [(r["name"], r["frontier"], r["chosen"]) for r in rows] == [
         ("a", True, False),
+        ("a", False, False),
         ("b", False, False),
         ("c", True, True),
         ("d", False, False),
