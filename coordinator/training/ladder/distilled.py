@@ -56,7 +56,9 @@ class School:
 def school(effort: str, backbone: str, backbones: Path, work: Path) -> School | None:
     """What fine-tunes a backbone where an effort asks for it."""
     epochs = EPOCHS[effort]
-    return School(TeacherConfig(backbone, epochs=epochs), backbones, work) if epochs else None
+    return (
+        School(TeacherConfig(backbone, epochs=epochs, views=spatial.views(effort)), backbones, work) if epochs else None
+    )
 
 
 def passes(effort: str, budget_bytes: int, labels: int, images: int) -> tuple[float, int]:
