@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from coordinator.errors import CoordinatorError
 from coordinator.uploads import declaration, whole
+from coordinator.vetting.allowlist import Limits
 from coordinator.web.bodies import blocks
 from coordinator.web.multipart import FileForm
 from coordinator.web.pages.desk import Desk
@@ -29,21 +30,24 @@ def rows(desk: Desk) -> list[Page]:
         return view.render("upload.html", most=limits.largest_bytes, efforts=declaration.EFFORTS, least=MIN_EDGE_PX)
 
     async def send(view: View) -> Response:
-        sent, length = await _begun(view, desk, {"groups_csv": declaration.MOST_GROUPS_BYTES})
+        most = desk.config.uploads.largest_bytes
+        sent, length = await _begun(view, {"groups_csv": declaration.MOST_GROUPS_BYTES}, most)
         told = _told(sent)
         if told["train"] and not view.may(TRAIN):
             raise CoordinatorError("access.denied", rights=TRAIN)
-        return await _taken(view, desk, {"kind": "dataset", "dataset": told}, sent, length)
+        return await _taken(view, desk, {"kind": "dataset", "dataset": told}, sent, min(length, most))
+
+    most_of_a_model = min(Limits().file_bytes, desk.config.uploads.largest_bytes)
 
     async def model_form(view: View) -> Response:
-        return view.render("model_upload.html", most=desk.config.uploads.largest_bytes)
+        return view.render("model_upload.html", most=most_of_a_model)
 
     async def send_model(view: View) -> Response:
-        sent, length = await _begun(view, desk, {"labels": declaration.MOST_LABELS_BYTES})
+        sent, length = await _begun(view, {"labels": declaration.MOST_LABELS_BYTES}, most_of_a_model)
         if sent.ending not in declaration.MODEL_FORMATS:
             raise CoordinatorError("web.model_format", endings=", ".join(f".{e}" for e in declaration.MODEL_FORMATS))
         told = {"format": sent.ending, "description": _description(sent.files.get("labels", b""))}
-        return await _taken(view, desk, {"kind": "model", "model": told}, sent, length)
+        return await _taken(view, desk, {"kind": "model", "model": told}, sent, min(length, most_of_a_model))
 
     images, models = frozenset({DATASET_UPLOAD}), frozenset({MODEL_UPLOAD})
     return [
@@ -54,13 +58,13 @@ def rows(desk: Desk) -> list[Page]:
     ]
 
 
-async def _begun(view: View, desk: Desk, small: dict[str, int]) -> tuple[FileForm, int]:
+async def _begun(view: View, small: dict[str, int], limit: int) -> tuple[FileForm, int]:
     """A form up to its file, and the bytes that it announced.
 
     Raises:
         CoordinatorError: ``web.length``, ``web.form``, ``web.no_file`` or ``upload.too_large``.
     """
-    limit, length = desk.config.uploads.largest_bytes, view.request.headers.get("content-length", "")
+    length = view.request.headers.get("content-length", "")
     if not (length.isascii() and length.isdecimal() and len(length) < 18):
         raise CoordinatorError("web.length")
     if int(length) > limit + _AROUND_BYTES:
@@ -72,7 +76,7 @@ async def _begun(view: View, desk: Desk, small: dict[str, int]) -> tuple[FileFor
     return sent, int(length)
 
 
-async def _taken(view: View, desk: Desk, told: dict[str, Any], sent: FileForm, length: int) -> Response:
+async def _taken(view: View, desk: Desk, told: dict[str, Any], sent: FileForm, most_bytes: int) -> Response:
     """Keep the file, queue its job, and lead to that job's page."""
     assert view.principal is not None
     made = await whole.take(
@@ -80,7 +84,7 @@ async def _taken(view: View, desk: Desk, told: dict[str, Any], sent: FileForm, l
         desk.database,
         desk.home,
         told,
-        min(length, desk.config.uploads.largest_bytes),
+        most_bytes,
         sent.blocks(),
         view.principal,
         desk.clock(),

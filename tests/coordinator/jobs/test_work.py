@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import io
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,9 +18,11 @@ from sqlalchemy import select
 from coordinator.bootstrap import Coordinator
 from coordinator.errors import CoordinatorError
 from coordinator.intake.datasets import Datasets
-from coordinator.jobs import work
+from coordinator.jobs import run, work
+from coordinator.jobs.curves import with_point
 from coordinator.jobs.queue import Job, Request
 from coordinator.store.tables import dataset_owners, models
+from coordinator.training.spatial.curves import Point, listener
 from coordinator.uploads.declaration import read
 from coordinator.uploads.packing import stream
 from coordinator.uploads.store import data_path, groups_path
@@ -140,3 +145,22 @@ async def test_a_training_that_was_done_before_its_process_died_is_not_done_agai
         await connection.execute(models.insert().values(**{**row, "version": 2}, training=done))
     request = Request("train", "malaria", "north", frozenset(), {"effort": "quick"})
     assert await do(coordinator, Job("j", request, 2)) == done
+
+
+async def test_epochs_of_a_training_in_its_thread_are_told_to_the_server(
+    coordinator: Coordinator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the child of a training says reaches the line that the runner reads, and what the runner keeps of it."""
+    await coordinator.jobs.add(Request("train", "malaria", "", frozenset(), {}), NOW)
+    job = await coordinator.jobs.claim("r", 1, 3, NOW)
+    assert job is not None
+
+    async def trains(*_: object) -> dict[str, Any]:
+        await asyncio.to_thread(lambda: listener.get()(Point("a/0", "mixed4", 1, 0.5, None)))
+        return {}
+
+    monkeypatch.setattr(work, "run", trains)
+    told = io.StringIO()
+    await run._run(coordinator.home.root, job.id, "r", told)
+    (line,) = told.getvalue().splitlines()
+    assert with_point([], json.loads(line)) == [{"run": "a/0", "name": "mixed4", "loss": [0.5], "validation": [None]}]

@@ -68,6 +68,15 @@ async def test_a_wrong_model_leaves_nothing(tmp_path: Path, status: int, name: s
         assert kept(browser) == [] and await browser.office.coordinator.jobs.list() == []
 
 
+async def test_a_model_that_no_vetting_would_take_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    async with browsing(tmp_path / "home", Role.UPLOADER) as browser:
+        assert "134 MB" in text_of((await browser.get("/models/upload")).text)
+        token = browser.client.headers["X-CSRF-Token"]
+        headers = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(200 * 1024 * 1024)}
+        answer = await browser.client.post(f"/models/upload?csrf={token}", content=b"", headers=headers)
+        assert answer.status_code == 413 and kept(browser) == []
+
+
 async def test_who_may_not_bring_a_model_is_shown_no_way_to(tmp_path: Path) -> None:
     async with browsing(tmp_path / "home", Role.VIEWER) as browser:
         assert "/models/upload" not in (await browser.get("/models")).text
