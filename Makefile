@@ -24,7 +24,7 @@ demo: install
 test: install
 	@.ci/offscreen-gl
 	@tools/chromium.sh
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m "not alone"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder -m "not alone"
 	$(BIN)/python -m pytest -m alone
 
 # The store, audit trail and queue on a PostgreSQL server of its own; as root on Debian it is installed where it is missing.

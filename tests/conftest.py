@@ -18,8 +18,20 @@ def data_folder(name: str) -> Path:
     return folder
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process does a whole file, and all files that share the end-to-end network or its trunk, so that each is made once."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """One process does a whole file, and all files that share the end-to-end network or its trunk, so that each is made once.
+
+    Where several processes share the work, what takes long comes first, so that they end together.
+    """
     for item in items:
         shared = "trunk" in getattr(item, "fixturenames", ())  # the network stands on it
         item.add_marker(pytest.mark.xdist_group("network" if shared else item.nodeid.split("::")[0]))
+    if config.getoption("dist", "no") != "no":
+        slow = {_group(item) for item in items if item.get_closest_marker("slow")} - {"network"}
+        items.sort(key=lambda item: (_group(item) != "network", _group(item) not in slow))
+
+
+def _group(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("xdist_group")
+    assert marker is not None
+    return str(marker.args[0])
