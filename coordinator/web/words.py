@@ -52,6 +52,8 @@ WORDS: Final = {
     "trying": mark("trying the model in a sandbox"),
     "views": mark("reading features of altered views"),
     "spatial": mark("training spatial heads"),
+    "teacher": mark("fine-tuning the network for one fold"),
+    "distilled": mark("training heads that the network teaches"),
     "ultrasound": mark("ultrasound, which often has text in the picture"),
     "secondary_capture": mark("a picture of a screen or a scan"),
     "burned_in": mark("the file says that text is burnt into the picture"),
