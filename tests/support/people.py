@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
+from sqlalchemy import select
 
 from coordinator.access.forgery import csrf_token
 from coordinator.access.roles import Role
@@ -51,3 +53,14 @@ async def sign_in(client: httpx.AsyncClient, name: str, password: str = PASSWORD
     page = (await client.get("/login", params={"next": to} if to else None)).text
     form = {"csrf": hidden(page), "next": hidden(page, "next"), "name": name, "password": password}
     return await client.post("/login", data=form)
+
+
+async def stored(opened: Office, table: Any) -> list[Any]:
+    """All rows of a table."""
+    async with opened.coordinator.database.read() as connection:
+        return list((await connection.execute(select(table))).all())
+
+
+def code(answer: httpx.Response) -> tuple[int, str]:
+    """Status and code of a refusal."""
+    return answer.status_code, answer.json()["error"]["code"]
