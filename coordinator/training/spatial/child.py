@@ -23,13 +23,15 @@ from numpy.typing import NDArray
 
 from coordinator.errors import CoordinatorError
 from coordinator.store.blobs import replacing
+from coordinator.training.spatial import folding
 from coordinator.training.spatial.config import SpatialConfig
+from coordinator.training.spatial.folding import Arrays
 from coordinator.training.spatial.job import Job, Run, class_weights
 from coordinator.training.spatial.maps import MapReader
 from protocols.errors import MedMeshError
 
 if TYPE_CHECKING:
-    from coordinator.training.spatial.network import Arrays, Heads
+    from coordinator.training.spatial.network import Heads
 
 Tell = Callable[[int], None]
 
@@ -43,7 +45,7 @@ class Best:
     waited: NDArray[np.int64]  # [heads], epochs since
 
 
-FOLDED = "folded.npz"  # weights of the last run, as they are exported
+FOLDED = "folded.npz"  # weights of the last run, as they are exported, and the moments in them
 
 
 def result_path(folder: Path, run: int) -> Path:
@@ -176,6 +178,8 @@ def main(folder: Path) -> dict[str, Any]:
     network.prepare()
     job = Job.load(folder)
     config, report, reader = job.config, _Report(job), MapReader(job.maps)
+    if not job.runs:
+        _export(job, reader, folder)
     for number, run in enumerate(job.runs):
         last = bool(job.encodings) and number == len(job.runs) - 1
         if result_path(folder, number).is_file() and not last:
@@ -188,14 +192,25 @@ def main(folder: Path) -> dict[str, Any]:
         train_run(job, run, heads, reader, checkpoint, lambda epoch, n=number: report.told(n, epoch))  # type: ignore[misc]
         logits = heads.logits(reader, np.arange(job.maps.images))
         if last:
-            weights = network.folded(config, heads.weights(), known)
+            weights = folding.folded(config, heads.weights(), known)
             with replacing(folder / FOLDED) as file:
-                np.savez(file, **weights)  # type: ignore[arg-type]  # the stubs think of its own option
+                folding.write(file, weights, known)
             network.export(config, weights, job.maps.shape, job.encodings, folder)
         with replacing(result_path(folder, number)) as file:
             np.save(file, logits)
         checkpoint.unlink(missing_ok=True)
     return {"finished": True}
+
+
+def _export(job: Job, reader: MapReader, folder: Path) -> None:
+    """Convert the weights that lie in the folder."""
+    from coordinator.training.spatial import network
+
+    weights, known = folding.read(folder / FOLDED)
+    heads = network.Heads(job.config, folding.unfolded(job.config, weights, known), known, 1)
+    network.export(job.config, weights, job.maps.shape, job.encodings, folder)
+    with replacing(result_path(folder, 0)) as file:
+        np.save(file, heads.logits(reader, np.arange(job.maps.images)))
 
 
 def _say(message: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from coordinator.store.blobs import write_atomically
 from coordinator.training.spatial.config import SpatialConfig
 from coordinator.training.spatial.maps import Maps
 
-_VERSION = 1  # rises when the same job would be trained otherwise
+_VERSION = 2  # rises when the same job would be trained otherwise
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Job:
         config: of every head.
         maps: of all images.
         labels: int64 [images].
-        runs: what is trained.
+        runs: what is trained; none: the weights that lie in the folder are converted.
         encodings: of the files wanted of the last run's heads; none: only their logits.
     """
 

@@ -10,14 +10,14 @@ from protocols.federation.exchange import Exchange, pack_change
 from protocols.federation.guard import NORM_CLIP, Reply, judge, read_reply
 from protocols.federation.head import Head
 
-SHAPE = (6, 2)
-ZERO = Head(np.zeros(SHAPE, np.float32), np.zeros(2, np.float32))
+ZERO = Head(np.zeros((6, 2), np.float32), np.zeros(2, np.float32))
+SHAPE = ZERO.shape
 ALL = np.ones(2, dtype=bool)
 
 
 def head(seed: int, size: float = 1.0) -> Head:
     generator = np.random.default_rng(seed)
-    return Head((generator.normal(size=SHAPE) * size).astype(np.float32), np.zeros(2, np.float32))
+    return Head((generator.normal(size=(6, 2)) * size).astype(np.float32), np.zeros(2, np.float32))
 
 
 def reply(site: str, seed: int = 1, size: float = 1.0, exchange: Exchange = "float16", **metrics: Any) -> Reply:
