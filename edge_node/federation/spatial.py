@@ -95,8 +95,10 @@ class HeldMaps:
             order = chance.permutation(len(labels))
             for begin in range(0, len(order), _BATCH):
                 some = order[begin : begin + _BATCH]
+                filled = np.resize(some, _BATCH)  # of one size, so that the step is traced once
+                counting = np.where(np.arange(_BATCH) < len(some), weights[filled], np.float32(0))
                 drop = tf.constant([seed % 2**31, epoch * 1_000_000 + begin])
-                step(self._batch(some), tf.constant(targets[some]), tf.constant(weights[some]), drop)
+                step(self._batch(filled), tf.constant(targets[filled]), tf.constant(counting), drop)
         return head_of(self.shape, {name: np.asarray(v.numpy(), dtype=np.float32) for name, v in variables.items()})
 
     def logits(self, head: Head, standard: Standard) -> NDArray[np.float32]:

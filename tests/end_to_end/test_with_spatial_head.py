@@ -139,5 +139,5 @@ def test_the_card_tells_of_a_spatial_head(spatial: Network) -> None:
 
 def test_federation_refuses_it_and_says_what_can_be_federated(spatial: Network) -> None:
     answer = call("medmesh-coordinator", "federate", "start", f"{NAME}@1", "--rounds", "1", home=spatial.home)
-    assert (answer.code, answer.error["code"]) == (5, "federation.not_linear")
-    assert "--effort quick" in answer.error["remedy"]
+    assert (answer.code, answer.error["code"]) == (5, "federation.no_weights")
+    assert "train" in answer.error["remedy"]
