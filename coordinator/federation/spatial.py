@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,10 +46,7 @@ def prepare(
         CoordinatorError: ``federation.no_weights`` or ``train.spatial_no_room``.
     """
     config = SpatialConfig.from_document(training["spatial"])
-    try:
-        weights, known = folding.read(FolderBlobs(home.weights).path(training["spatial_weights"]))
-    except (OSError, ValueError) as error:
-        raise CoordinatorError("federation.no_weights", model=manifest.name) from error
+    weights, known = _kept(home, training["spatial_weights"], manifest.name)
     artifacts, images = FolderBlobs(home.artifacts), FolderBlobs(home.images)
     sha256 = manifest.stages[0].sha256
     trunk = Trunk(artifacts.path(sha256), sha256, manifest.input, convert.TAPS)
@@ -77,6 +76,16 @@ def prepare(
         standard,
         encode,
     )
+
+
+def _kept(home: Home, sha256: str, name: str) -> tuple[folding.Arrays, Moments]:
+    try:
+        data = FolderBlobs(home.weights).path(sha256).read_bytes()
+    except OSError as error:
+        raise CoordinatorError("federation.no_weights", model=name) from error
+    if hashlib.sha256(data).hexdigest() != sha256:  # damaged
+        raise CoordinatorError("federation.no_weights", model=name)
+    return folding.read(io.BytesIO(data))
 
 
 def coordinates(shape: SpatialShape, known: Moments) -> Standard:
