@@ -75,7 +75,11 @@ class LocalSite:
         return asyncio.run(self._features(subject))
 
     async def _features(self, subject: Subject) -> LabelledFeatures:
-        await self._permission(subject.disease)
+        try:
+            await self._permission(subject.disease)
+        except EdgeError:
+            self._worker.close()  # whoever withdraws wants no map of a picture to be held
+            raise
         if subject.spatial is not None:
             return await self._maps(subject, subject.spatial)
         await self.compute(subject, lambda done, total: None)

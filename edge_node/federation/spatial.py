@@ -64,6 +64,7 @@ class HeldMaps:
         import keras
         import tensorflow as tf
 
+        keras.utils.clear_session()  # the last round's graph
         variables = {
             name: keras.Variable(value, dtype="float32", name=name.replace("/", "-"))
             for name, value in weights_of(self.shape, shared).items()

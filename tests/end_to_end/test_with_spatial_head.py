@@ -159,7 +159,7 @@ def test_two_sites_refine_it_with_their_own_images(spatial: Network, tmp_path: P
             status = run("medmesh-coordinator", "federate", "status", home=spatial.home)
             if status["state"] in ("done", "failed", "stopped"):
                 break
-            time.sleep(3)
+            time.sleep(8)
         assert (status["state"], status["round"]) == ("done", 2), status
         assert [s["rounds"] for s in status["sites"]] == [2, 2] and not status["declined"]
         assert status["global"]["sites"] == 2 and status["best_single_site"]["sites"] == 2

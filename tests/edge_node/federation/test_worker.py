@@ -38,12 +38,13 @@ def worker() -> Iterator[MapWorker]:
     made.close()
 
 
-def local(home: Path, worker: MapWorker, trunk: Path | None = MAP_TRUNK) -> LocalSite:
+def local(home: Path, worker: MapWorker, trunk: Path | None = MAP_TRUNK, refusal: str = "") -> LocalSite:
     async def trunk_of(sha256: str) -> Trunk | None:
         return None if trunk is None else Trunk(sha256, trunk, InputSpec(32, (0.0, 1.0)))
 
     async def permitted(disease: str) -> None:
-        pass
+        if refusal:
+            raise EdgeError(refusal, disease=disease)
 
     return LocalSite(home / "federation.sqlite", trunk_of, permitted, worker=worker)
 
@@ -92,6 +93,17 @@ def test_where_there_is_no_room_for_all_the_same_ones_are_chosen_again(tmp_path:
         found.append(keys(one))
         worker.close()
     assert found[0] == found[1] and len(found[0]) == 4
+
+
+def test_whoever_withdraws_has_no_map_held_any_longer(tmp_path: Path, worker: MapWorker) -> None:
+    noted(tmp_path)
+    local(tmp_path, worker).features(SUBJECT)
+    assert worker._pool is not None
+    (process,) = worker._pool._processes.values()
+    with pytest.raises(EdgeError):
+        local(tmp_path, worker, refusal="federation.not_consented").features(SUBJECT)
+    process.join(20)
+    assert not process.is_alive() and worker._pool is None
 
 
 def test_a_process_that_was_killed_is_started_again(tmp_path: Path, worker: MapWorker) -> None:
