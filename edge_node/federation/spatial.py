@@ -73,6 +73,9 @@ class HeldMaps:
         optimizer = keras.optimizers.Adam(_LEARNING_RATE)
         optimizer.build(list(variables.values()))
         mean, deviation = self._moments(standard)
+        proximity = (
+            0.0 if task.alone else task.proximity
+        )  # what a site makes by itself is held by nothing but its epochs
         masked = tf.constant(np.where(uses, 0.0, -1e9).astype(np.float32))
         targets = _targets(labels, uses)
         # Batches are weighted so that their mean is the site's loss, whatever their size.
@@ -86,7 +89,7 @@ class HeldMaps:
                 logits = tf.reduce_mean(forward.answer(tf, values, features), axis=0) + masked
                 losses = tf.nn.softmax_cross_entropy_with_logits(wanted, logits)
                 away = tf.add_n([tf.reduce_sum(tf.square(values[n] - start[n])) for n in values])
-                loss = tf.reduce_mean(losses * weight) + task.proximity / 2 * away
+                loss = tf.reduce_mean(losses * weight) + proximity / 2 * away
             optimizer.apply(tape.gradient(loss, list(values.values())), list(variables.values()))
 
         step = tf.function(plain, reduce_retracing=True)

@@ -196,7 +196,7 @@ def _begin() -> None:
         os._exit(1)
 
     if hasattr(os, "nice"):
-        os.nice(10)  # recognition comes first
+        os.nice(5)  # recognition comes first
     threading.Thread(target=leave_with_the_parent, daemon=True).start()
 
 
