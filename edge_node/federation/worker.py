@@ -6,14 +6,16 @@ maps with it.
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import threading
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from typing import TypeVar
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +36,7 @@ from protocols.spatial.shape import SpatialShape
 MOST_BYTES = 600_000_000  # of maps; 1,300 images of two maps
 _IDLE_S = 1800.0
 _T = TypeVar("_T")
+_log = logging.getLogger("medmesh.federation")
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class MapWorker:
         self._most_bytes = most_bytes
         self._idle_s = idle_s
         self._lock = threading.Lock()
-        self._pool: ProcessPoolExecutor | None = None
+        self._process: SpawnProcess | None = None
+        self._line: Connection | None = None
         self._timer: threading.Timer | None = None
         self._stage = ""
         self._holding = Holding()
@@ -67,7 +71,7 @@ class MapWorker:
         """Forget all but ``keys`` of ``stage``; what is held of them."""
         if self._stage != stage:
             self._stage, self._holding = stage, Holding()
-        if self._pool is not None:
+        if self._process is not None:
             self._holding = self._run("federation.fit_failed", _keep, stage, frozenset(keys))
         return self._holding
 
@@ -117,32 +121,37 @@ class MapWorker:
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
-            if self._pool is None:
-                self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_begin)
+            line = self._line or self._begin()
             try:
-                return self._pool.submit(work, *arguments).result()
-            except BrokenProcessPool as error:  # it was killed, perhaps for its memory
+                line.send((work, arguments))
+                is_done, answer = line.recv()
+            except (EOFError, OSError) as error:  # it was killed, perhaps for its memory
                 self._end()
-                raise EdgeError(code) from error
-            except (
-                ArithmeticError,
-                LookupError,
-                MemoryError,
-                RuntimeError,
-                TypeError,
-                ValueError,
-                MedMeshError,
-            ) as error:
                 raise EdgeError(code) from error
             finally:
                 self._timer = threading.Timer(self._idle_s, self.close)
                 self._timer.daemon = True
                 self._timer.start()
+        if not is_done:
+            _log.warning("a spatial head could not be worked on: %s", answer)
+            raise EdgeError(code)
+        return cast(_T, answer)
+
+    def _begin(self) -> Connection:
+        """Start the process. Not a pool's: those wait for their workers, and TensorFlow's threads may not let them go."""
+        context = get_context("spawn")
+        self._line, theirs = context.Pipe()
+        self._process = context.Process(target=_answer, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()  # so that its end is seen here
+        return self._line
 
     def _end(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pool, self._stage, self._holding = None, "", Holding()
+        if self._process is not None and self._line is not None:
+            self._process.kill()
+            self._process.join()
+            self._line.close()
+        self._process, self._line, self._stage, self._holding = None, None, "", Holding()
 
 
 @dataclass(frozen=True)
@@ -189,15 +198,24 @@ _memory = _Memory()
 _records: dict[str, Record] = {}
 
 
-def _begin() -> None:
-    def leave_with_the_parent() -> None:
-        if (parent := parent_process()) is not None:
-            parent.join()
-        os._exit(1)
-
+def _answer(line: Connection) -> None:
+    """Work on one question after the other until the other end goes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node, which ends this process
     if hasattr(os, "nice"):
         os.nice(5)  # recognition comes first
-    threading.Thread(target=leave_with_the_parent, daemon=True).start()
+    while True:
+        try:
+            work, arguments = line.recv()
+        except EOFError:
+            os._exit(0)  # TensorFlow's threads may outlive what is of use
+        try:
+            found: tuple[bool, Any] = True, work(*arguments)
+        except Exception as error:  # whatever it was, the next question may fare better
+            found = False, type(error).__name__
+        try:
+            line.send(found)
+        except OSError:
+            os._exit(0)
 
 
 def _keep(stage: str, keys: frozenset[str]) -> Holding:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,21 +96,19 @@ def test_where_there_is_no_room_for_all_the_same_ones_are_chosen_again(tmp_path:
 def test_whoever_withdraws_has_no_map_held_any_longer(tmp_path: Path, worker: MapWorker) -> None:
     noted(tmp_path)
     local(tmp_path, worker).features(SUBJECT)
-    assert worker._pool is not None
-    (process,) = worker._pool._processes.values()
+    process = worker._process
+    assert process is not None
     with pytest.raises(EdgeError):
         local(tmp_path, worker, refusal="federation.not_consented").features(SUBJECT)
-    process.join(20)
-    assert not process.is_alive() and worker._pool is None
+    assert not process.is_alive() and worker._process is None
 
 
 def test_a_process_that_was_killed_is_started_again(tmp_path: Path, worker: MapWorker) -> None:
     noted(tmp_path)
     found = local(tmp_path, worker).features(SUBJECT)
-    assert worker._pool is not None
-    (process,) = worker._pool._processes.values()
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+    assert worker._process is not None
+    worker._process.kill()
+    worker._process.join()
     assert isinstance(found.features, WorkerMaps)
     with pytest.raises(EdgeError) as caught:
         found.features.logits(*suiting(CHANNELS))
@@ -136,4 +132,4 @@ def test_without_tensorflow_the_site_says_what_to_install(
         local(tmp_path, worker).features(SUBJECT)
     assert caught.value.code == "federation.no_training_extra"
     assert "medmesh[edge,federation,training]" in caught.value.document()["error"]["remedy"]
-    assert worker._pool is None
+    assert worker._process is None
