@@ -85,7 +85,7 @@ def test_sites_refine_a_spatial_head_and_one_without_tensorflow_is_named(
     data = SiteData(new.features, new.labels, np.ones(2, dtype=bool))
     before, after = (balanced_accuracy(data, head, standard) for head in (state.anchor, state.head))
     assert before is not None and after is not None
-    assert after > max(before + 0.15, 0.8)
+    assert after > max(before + 0.2, 0.7)
     assert verdict.gained and verdict.best_site is not None
     again = found[0].features
     assert isinstance(again, HeldMaps)
