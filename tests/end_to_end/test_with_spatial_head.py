@@ -140,6 +140,7 @@ def test_the_card_tells_of_a_spatial_head(spatial: Network) -> None:
     assert "convolution" in card and "mixed4" in card
 
 
+@pytest.mark.timeout(900)
 def test_two_sites_refine_it_with_their_own_images(spatial: Network, tmp_path: Path) -> None:
     """Over the mesh: maps by the released trunk, a fit in the nodes' own processes, a version through the usual checks."""
     nodes = []
