@@ -39,7 +39,7 @@ from protocols.spatial.maps import quantised
 from tests.support.federation import FixedSite, Member, MemoryGrid, app_of
 
 SET, MOST_IMAGES = "malaria_cells", 560
-SITES, ROUNDS, ALPHA, SEEDS = 4, 8, 0.5, (0, 1, 2)
+SITES, ROUNDS, ALPHA, SEEDS = 4, 6, 0.5, (0, 1, 2)
 CONFIG = CONFIGS["standard"][0]
 LAYER = CONFIG.maps[0]
 

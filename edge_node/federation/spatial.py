@@ -21,7 +21,7 @@ from protocols.spatial.shape import SpatialShape
 
 _EPOCHS, _EPOCHS_ALONE = 3, 16  # of a round; of a head that the site makes by itself
 _BATCH = 32
-_LEARNING_RATE = 5e-4
+_LEARNING_RATE = 1e-3
 _DROPOUT = 0.3
 _SMOOTHING = 0.05
 _EVALUATED = 64  # images a forward pass
