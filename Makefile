@@ -51,6 +51,7 @@ lock: install
 	$(COMPILE) --extra edge -c requirements/dev.txt -o requirements/edge.txt
 	$(COMPILE) --extra edge --extra ui -c requirements/dev.txt -o requirements/ui.txt
 	$(COMPILE) --extra edge --extra federation -c requirements/dev.txt -o requirements/federation.txt
+	$(COMPILE) --extra edge --extra federation --extra training -c requirements/dev.txt -o requirements/training.txt
 	$(COMPILE) --extra coordinator -c requirements/dev.txt -o requirements/coordinator.txt
 
 clean:

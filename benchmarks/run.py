@@ -31,6 +31,7 @@ SCRIPTS = (
     "honesty",
     "federation",
     "federation_privacy",
+    "federation_spatial",
     "crop",
     "dashboard",
     "install_size",

@@ -92,7 +92,7 @@ class Coordinator:
 
     def federation(self, lines: Lines) -> FederationRunner:
         """What works off federated runs over the nodes' lines."""
-        return FederationRunner(lines, self.database, self.home, self.models, self.engine, utc_now)
+        return FederationRunner(lines, self.database, self.home, self.models, self.engine, utc_now, self.config.maps_mb)
 
     def dashboard(self, knowledge: KnowledgeBase, url: str, clock: Clock = utc_now) -> list[Page]:
         """The pages for people; ``url`` is where others reach us."""

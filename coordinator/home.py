@@ -68,6 +68,11 @@ class Home:
         return self.base / "out-of-fold"
 
     @property
+    def weights(self) -> Path:
+        """Float weights of spatial heads, by digest: where a federated run starts. Never served."""
+        return self.base / "weights"
+
+    @property
     def federation(self) -> Path:
         """Checkpoints of federated runs. Never served."""
         return self.base / "federation"

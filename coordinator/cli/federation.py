@@ -54,8 +54,9 @@ async def start(
     chosen, form = cast(Strategy | None, strategy), cast(Exchange, exchange)
     options = Options(rounds, chosen, least_sites, deadline_s, gather_s, wait_s, form, clip, noise)
     async with open_coordinator(console.home) as coordinator:
-        manifest = await coordinator.models.manifest(model)
-        start_of_run.check(manifest)
+        row = await coordinator.models.row(model)
+        manifest = coordinator.models.read_manifest(row.manifest)
+        start_of_run.check(manifest, row.training)
         job = await Jobs(coordinator.database).start(manifest.name, options, utc_now())
         is_served = coordinator.home.serving.exists()
 
@@ -176,6 +177,7 @@ async def personal(
             coordinator.home,
             coordinator.engine,
             utc_now,
+            coordinator.config.maps_mb,
         )
         await coordinator.models.add(new, record, "model.personal")
     console.answer(

@@ -9,8 +9,6 @@ from typing import Any
 from coordinator.federation.start import Start
 from coordinator.home import Home
 from coordinator.store.blobs import FolderBlobs
-from coordinator.training import export
-from coordinator.training.linear import LinearHead
 from protocols.artifacts import Artifact
 from protocols.federation.head import Head
 from protocols.manifest import Golden, Label, ReleaseManifest, Stage
@@ -40,9 +38,10 @@ def make(
         CoordinatorError: ``train.conversion_failed`` or ``train.conversion_unsteady``.
     """
     artifacts = FolderBlobs(home.artifacts)
-    data, found = _encode(start, head, labels)
-    head_artifact = Artifact.of("head", data)
-    artifacts.put(data)
+    encoded = start.encode(head, labels)
+    exported = encoded.head
+    head_artifact = Artifact.of("head", exported.data)
+    artifacts.put(exported.data)
     old = manifest.stages[1]
     added = labels[len(manifest.labels) :]
     calibration = replace(
@@ -77,17 +76,11 @@ def make(
     record = {
         **{k: v for k, v in training.items() if k not in ("out_of_fold", "recalibrated", "seconds")},
         "version": version,
-        "head_weights": found.pop("encoding"),
-        "parity": found,
+        "head_weights": exported.encoding.name,
+        "parity": exported.parity,
+        **encoded.record,
         "metrics": figures,
         "federated": report,
         "artifacts": [a.document() for a in new.artifacts],
     }
     return replace(new, golden=golden), record
-
-
-def _encode(start: Start, head: Head, labels: tuple[str, ...]) -> tuple[bytes, dict[str, Any]]:
-    """The head's file: int8 if it answers like the float head on the coordinator's own images, else float16."""
-    weights, bias = start.standard.plain(head)
-    found = export.linear(LinearHead(weights, bias), start.subject.taps, start.taps, list(labels))
-    return found.data, {**found.parity, "encoding": found.encoding.name}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ class Checkpoints:
         }
         buffer = io.BytesIO()
         heads = {"head": state.head, "anchor": state.anchor}
-        arrays = {f"{n}.{k}": getattr(h, k) for n, h in heads.items() for k in ("weights", "bias")}
+        arrays: dict[str, Any] = {f"{n}.{k}": value for n, h in heads.items() for k, value in h.arrays().items()}
         arrays |= {f"memory.{key}": value for key, value in state.memory.items()}
         np.savez(buffer, document=np.frombuffer(json.dumps(document).encode(), np.uint8), **arrays)
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +97,7 @@ class Checkpoints:
         try:
             with np.load(io.BytesIO(self._path.read_bytes()), allow_pickle=False) as found:
                 document = json.loads(found["document"].tobytes())
-                head, anchor = (Head(found[f"{n}.weights"], found[f"{n}.bias"]) for n in ("head", "anchor"))
+                head, anchor = (head_in(found, n) for n in ("head", "anchor"))
                 memory = {k.removeprefix("memory."): found[k] for k in found.files if k.startswith("memory.")}
         except FileNotFoundError:
             return None
@@ -120,3 +121,13 @@ class Checkpoints:
             document["declined"],
             document["left_out"],
         )
+
+
+def head_in(found: Mapping[str, NDArray[Any]], name: str) -> Head:
+    """The head whose arrays are kept as ``name.array``.
+
+    Raises:
+        KeyError: there is none.
+    """
+    start = f"{name}."
+    return Head.of_arrays({key.removeprefix(start): found[key] for key in found if key.startswith(start)})

@@ -20,6 +20,7 @@ from protocols.federation.verdict import SHARED, START, SiteScores, Verdict, rea
 
 _log = logging.getLogger("medmesh.federation")
 _HEADS_A_MESSAGE = 8
+_BYTES_A_MESSAGE = 2_000_000
 
 
 class Comparison:
@@ -42,24 +43,24 @@ class Comparison:
         heads = {SHARED: state.head, START: state.anchor, **alone}
         names = list(heads)
         found: dict[str, SiteScores] = {}
-        for start in range(0, len(names), _HEADS_A_MESSAGE):
-            chunk = names[start : start + _HEADS_A_MESSAGE]
+        most = max(1, min(_HEADS_A_MESSAGE, _BYTES_A_MESSAGE // (2 * state.head.flat().size)))
+        for start in range(0, len(names), most):
+            chunk = names[start : start + most]
             for site, (images, scores) in self._scored(state, present, [heads[n] for n in chunk]).items():
                 before = found.get(site, SiteScores(images, {}))
                 found[site] = SiteScores(images, {**before.scores, **dict(zip(chunk, scores, strict=True))})
         return found, alone
 
     def _alone(self, state: State, present: Mapping[int, str]) -> dict[str, Head]:
-        shape = state.head.weights.shape[0], state.head.weights.shape[1]
         found: dict[str, Head] = {}
         for answer in self._send(state, present, [state.anchor], "train.alone"):
             site = self._name_of(answer.metadata.src_node_id)
             try:
-                update = read_reply(reply_of(answer, site), shape, self._plan.exchange)
+                update = read_reply(reply_of(answer, site), state.head.shape, self._plan.exchange)
             except ProtocolError as error:
                 _log.info("%s made no head of its own: %s", site, error.code)
                 continue
-            found[site] = Head.of_flat(state.anchor.flat() + update.change, shape[1])
+            found[site] = state.anchor.like(state.anchor.flat() + update.change)
         return found
 
     def _scored(

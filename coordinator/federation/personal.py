@@ -11,7 +11,7 @@ import numpy as np
 from coordinator.engine import Engine
 from coordinator.errors import CoordinatorError
 from coordinator.federation import candidate, start
-from coordinator.federation.checkpoint import Checkpoints
+from coordinator.federation.checkpoint import Checkpoints, head_in
 from coordinator.federation.jobs import Job
 from coordinator.home import Home
 from coordinator.intake.datasets import Sample
@@ -27,7 +27,7 @@ FILE = "personal.npz"
 def keep(folder: Path, alone: dict[str, Head], verdict: Verdict) -> None:
     """Keep the heads of those sites where their own was better."""
     buffer = io.BytesIO()
-    arrays = {f"{site}.{k}": getattr(alone[site], k) for site in verdict.personal for k in ("weights", "bias")}
+    arrays: dict[str, Any] = {f"{s}.{k}": value for s in verdict.personal for k, value in alone[s].arrays().items()}
     np.savez(buffer, **arrays)
     write_atomically(folder / FILE, buffer.getvalue())
 
@@ -42,6 +42,7 @@ def make(
     home: Home,
     engine: Engine,
     clock: Clock,
+    maps_mb: int,
 ) -> tuple[ReleaseManifest, dict[str, Any]]:
     """The site's own head as a version. Blocking.
 
@@ -52,13 +53,13 @@ def make(
     state = Checkpoints(folder / "rounds.npz").load()
     try:
         with np.load(io.BytesIO((folder / FILE).read_bytes()), allow_pickle=False) as found:
-            head = Head(found[f"{site}.weights"], found[f"{site}.bias"])
+            head = head_in(found, site)
         scores = read_scores_bytes((folder / "scores.json").read_bytes())
     except (FileNotFoundError, KeyError) as error:
         raise CoordinatorError("federation.not_personal", site=site) from error
-    if state is None or head.weights.shape != state.head.weights.shape:
+    if state is None or head.shape != state.head.shape:
         raise CoordinatorError("federation.not_personal", site=site)
     own, shared = weigh(scores).personal[site]
     report = {"run": job.id, "from": job.model, "personal": {"own": round(own, 4), "global": round(shared, 4)}}
-    begun = start.prepare(manifest, samples, home, engine)
+    begun = start.prepare(manifest, training, samples, home, engine, maps_mb)
     return candidate.make(manifest, training, begun, head, state.labels, (own, 1), report, version, home, clock())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -138,8 +138,7 @@ class Rounds:
             return
         name = self._plan.strategy or choice.automatic(len(present))
         strategy = self._strategy(name, state)
-        shape = state.head.weights.shape[0], state.head.weights.shape[1]
-        arrays = flower.array_record({"weights": state.head.weights, "bias": state.head.bias})
+        arrays = flower.array_record(dict(state.head.arrays()))
         config = ConfigRecord(config_of(self._plan, state, present))
         nodes = _Present(sorted(present))
         messages = [
@@ -149,7 +148,7 @@ class Rounds:
         if self._is_stopped():  # the lines may have gone because of it: this round says nothing about the sites
             raise Stopped
         replies = [reply_of(a, self._name_of(a.metadata.src_node_id)) for a in answers]
-        judged = judge(sorted(present.values()), replies, shape, self._plan.exchange, masks)
+        judged = judge(sorted(present.values()), replies, state.head.shape, self._plan.exchange, masks)
         judged = Judgement(judged.kept, _with_reasons(judged.dropped, answers, self._name_of))
         _note(state, number, judged)
         if len(judged.kept) < self._quorum(state):
@@ -241,16 +240,16 @@ class Rounds:
         labels = len(state.labels)
         start = state.head.flat()
         strategies.suit(strategy, len(updates))
-        replies = [_as_message(Head.of_flat(start + u.change, labels)) for u in updates]
+        replies = [_as_message(state.head.like(start + u.change)) for u in updates]
         combined, _ = strategy.aggregate_train(state.round + 1, replies)
         assert combined is not None
         arrays = flower.arrays_of(combined)
-        new = np.concatenate([arrays["weights"].ravel(), arrays["bias"]]).astype(np.float64)
+        new = Head.of_arrays({name: value.astype(np.float32) for name, value in arrays.items()}).flat()
         images = sum(float(_counts(state, u.site).sum()) for u in updates)
         pull = self._plan.anchor / max(images, 1.0)
         drawn = (self._plan.proximity * new + pull * state.anchor.flat()) / (self._plan.proximity + pull)
         drawn[-labels:] = new[-labels:]  # the bias is held by nothing: the classes' balance is the sites' own
-        return unpack_head(pack_head(Head.of_flat(drawn, labels)))
+        return unpack_head(pack_head(state.head.like(drawn)), state.head.shape.body)
 
 
 def config_of(plan: Plan, state: State, present: Mapping[int, str]) -> dict[str, Any]:
@@ -293,9 +292,7 @@ class _Present:
 
 
 def _as_message(head: Head) -> Message:
-    content = flower.records(
-        arrays={"arrays": {"weights": head.weights, "bias": head.bias}}, metrics={"metrics": {strategies.WEIGHT: 1.0}}
-    )
+    content = flower.records(arrays={"arrays": dict(head.arrays())}, metrics={"metrics": {strategies.WEIGHT: 1.0}})
     return Message(content, dst_node_id=flower.COORDINATOR, message_type="train")
 
 
@@ -320,7 +317,7 @@ def _counts(state: State, site: str) -> NDArray[np.float64]:
 
 def _wider(head: Head, added: int) -> Head:
     weights = np.concatenate([head.weights, np.zeros((len(head.weights), added), np.float32)], axis=1)
-    return Head(weights, np.concatenate([head.bias, np.full(added, head.bias.min(), np.float32)]))
+    return replace(head, weights=weights, bias=np.concatenate([head.bias, np.full(added, head.bias.min(), np.float32)]))
 
 
 def _with_reasons(

@@ -38,14 +38,23 @@ _log = logging.getLogger("medmesh.federation")
 _LOOK_EVERY_S = 1.0
 _RETRY_S = 30.0
 _USUAL_STRENGTH = 1e-3
+LINEAR_PROXIMITY, SPATIAL_PROXIMITY = 10.0, 0.1
 
 
 class FederationRunner:
     """One for each server."""
 
     def __init__(
-        self, lines: Lines, database: Database, home: Home, models: Models, engine: Engine, clock: Clock
+        self,
+        lines: Lines,
+        database: Database,
+        home: Home,
+        models: Models,
+        engine: Engine,
+        clock: Clock,
+        maps_mb: int,
     ) -> None:
+        """Args: lines: to the nodes; maps_mb: of the disk, for cached maps. The others as they are called."""
         self._lines = lines
         self._jobs = Jobs(database)
         self._datasets = Datasets(database, home, engine)
@@ -53,6 +62,7 @@ class FederationRunner:
         self._models = models
         self._engine = engine
         self._clock = clock
+        self._maps_mb = maps_mb
         self._is_stopped = False
 
     @asynccontextmanager
@@ -168,14 +178,16 @@ class FederationRunner:
         from coordinator.federation.rounds import Plan
 
         options = job.options
-        begun = starting.prepare(manifest, samples, self._home, self._engine)
+        begun = starting.prepare(manifest, training, samples, self._home, self._engine, self._maps_mb)
+        proximity, anchor = _pulls(begun, training)
         plan = Plan(
             begun.subject,
             begun.labels,
             begun.standard,
             options.rounds,
             options.strategy,
-            anchor=_anchor(training),
+            proximity=proximity,
+            anchor=anchor,
             exchange=options.exchange,
             clip=options.clip,
             noise=options.noise,
@@ -196,6 +208,11 @@ class FederationRunner:
         return begun, state, verdict
 
 
-def _anchor(training: dict[str, Any]) -> float:
-    """How strongly the start was held at nothing when it was trained holds the result at the start."""
-    return 1 / float(training.get("regularisation") or _USUAL_STRENGTH)
+def _pulls(start: Start, training: dict[str, Any]) -> tuple[float, float]:
+    """How strongly sites are held at the shared head, and that at the start.
+
+    As strongly as a linear start was held at nothing when it was trained; a spatial head was not trained with such a term.
+    """
+    if start.subject.spatial is not None:
+        return SPATIAL_PROXIMITY, 0.0
+    return LINEAR_PROXIMITY, 1 / float(training.get("regularisation") or _USUAL_STRENGTH)

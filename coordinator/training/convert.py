@@ -99,14 +99,15 @@ def joined(source: Path, folded: Path, document: str, folder: Path, encodings: l
     """
     import tensorflow as tf
 
-    from coordinator.training.spatial import network
+    from coordinator.training.spatial import folding, network
     from coordinator.training.spatial.config import SpatialConfig
 
     config = SpatialConfig.from_document(json.loads(document))
     names, specs, answer = _linear(source)
-    with np.load(source) as arrays, np.load(folded) as found:
+    weights, _ = folding.read(folded)
+    with np.load(source) as arrays:
         shape, scale = [int(n) for n in arrays["shape"]], np.float32(arrays["scale"])
-        weights = {n: found[n] * scale if n in ("answer", "answer_bias") else found[n] for n in found.files}
+    weights |= {name: weights[name] * scale for name in ("answer", "answer_bias")}
 
     def both(**inputs: Any) -> dict[str, Any]:
         located = network.located(config, weights, **{n: inputs[n] for n in config.inputs})

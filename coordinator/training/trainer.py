@@ -128,6 +128,7 @@ class Trainer:
             "parity": outcome.head.exported.parity,
             **report(climbed, subject, outcome),
             "spatial": config and config.document(),
+            "spatial_weights": outcome.head.weights and FolderBlobs(self._home.weights).put(outcome.head.weights),
             "budget_bytes": shipped.terms.budget_bytes,
             "metrics": manifest.metrics,
             "warnings": figures.warnings(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_node.errors import EdgeError
 from edge_node.federation.images import LabelledFeatures
-from edge_node.federation.local import SiteData, Task, balanced_accuracy, fit
+from edge_node.federation.local import SiteData, Task, balanced_accuracy, fit, suits
 from edge_node.federation.noise import clipped, noised
 from protocols.errors import MedMeshError, ProtocolError
 from protocols.federation import flower
@@ -25,6 +25,7 @@ from protocols.federation.counts import coarse
 from protocols.federation.exchange import pack_change, unpack_head, unpack_standard
 from protocols.federation.head import Head, Standard
 from protocols.federation.labels import LabelSpace
+from protocols.federation.spatial import body_shapes
 from protocols.federation.task import Subject, Training, read_subject, read_training
 
 REFUSED = 1  # code of Flower's Error; its reason is a code of ours
@@ -90,7 +91,7 @@ def _train(message: Message, site: Site, generator: np.random.Generator, *, alon
     if not len(seen.labels):
         raise ProtocolError("federation.no_images")
     if alone:
-        task = Task(1 / (_ALONE_STRENGTH * len(seen.labels)), _own_weights(seen), len(seen.labels))
+        task = Task(1 / (_ALONE_STRENGTH * len(seen.labels)), _own_weights(seen), len(seen.labels), alone=True)
     else:
         task = Task(training.proximity, np.array(training.class_weights), training.mean_images)
     new = fit(seen, shared, standard, task)
@@ -105,8 +106,10 @@ def _train(message: Message, site: Site, generator: np.random.Generator, *, alon
 
 
 def _evaluate(message: Message, site: Site) -> Any:
-    _, data, held_out, _, standard = _read(message, site)
-    heads = [unpack_head(flower.arrays_of(r)) for n, r in sorted(_heads(message).items())]
+    _, data, held_out, first, standard = _read(message, site)
+    heads = [unpack_head(flower.arrays_of(r), first.shape.body) for n, r in sorted(_heads(message).items())]
+    if any(head.shape != first.shape for head in heads):
+        raise ProtocolError("federation.task_malformed")
     found = [balanced_accuracy(data.rows(held_out), head, standard) for head in heads]
     return flower.records(
         metrics={
@@ -122,13 +125,12 @@ def _read(message: Message, site: Site) -> tuple[Training, SiteData, NDArray[np.
     """What a message asks, and this site's images under the shared labels."""
     config = _config(message)
     training = read_training(config)
-    heads = _heads(message)
-    first = unpack_head(flower.arrays_of(heads[min(heads)]))
-    standard = unpack_standard(flower.arrays_of(message.content.array_records["standard"]), len(first.weights))
-    if first.weights.shape[1] != len(training.labels):
+    subject = read_subject(config)
+    first, standard = _start(message, subject)
+    if first.shape.labels != len(training.labels):
         raise ProtocolError("federation.task_malformed")
-    found = _enough(site.features(read_subject(config)))
-    if found.features.shape[1] != len(first.weights):
+    found = _enough(site.features(subject))
+    if not suits(found.features, first, standard):
         raise ProtocolError("federation.task_malformed")
     uses = LabelSpace(training.labels, {}).mask(found.names)
     numbers = np.array([training.labels.index(n) if n in training.labels else -1 for n in found.names])[found.labels]
@@ -154,6 +156,22 @@ def _heads(message: Message) -> dict[str, Any]:
     if not 0 < len(found) <= MAX_HEADS or "standard" not in message.content.array_records:
         raise ProtocolError("federation.task_malformed")
     return found
+
+
+def _start(message: Message, subject: Subject) -> tuple[Head, Standard]:
+    """The first head of a message, and the shared coordinates. A spatial head's channels are as many as these say."""
+    heads = _heads(message)
+    arrays = flower.arrays_of(heads[min(heads)])
+    coordinates = flower.arrays_of(message.content.array_records["standard"])
+    of = subject.spatial
+    if of is None:
+        first = unpack_head(arrays)
+        return first, unpack_standard(coordinates, len(first.weights))
+    channels = coordinates["mean"].size // len(of.maps) if "mean" in coordinates else 0
+    first = unpack_head(arrays, body_shapes(of, channels))
+    if len(first.weights) != of.members * of.features:
+        raise ProtocolError("federation.task_malformed")
+    return first, unpack_standard(coordinates, len(of.maps) * channels)
 
 
 def _own_weights(data: SiteData) -> NDArray[np.float64]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_node.federation.local import Maps
+
 _ONE_IN = 5  # groups that no training here sees
 _SALT = "medmesh federation held out"
 
@@ -17,13 +19,13 @@ class LabelledFeatures:
     """Images of one disease.
 
     Attributes:
-        features: float32 [images, features].
+        features: float32 [images, features], or the maps of a spatial head.
         names: the labels that this site tells apart, sorted; some may have no image.
         labels: int64 [images], indices of ``names``.
         held_out: bool [images], kept for testing.
     """
 
-    features: NDArray[np.float32]
+    features: NDArray[np.float32] | Maps
     names: tuple[str, ...]
     labels: NDArray[np.int64]
     held_out: NDArray[np.bool_]

@@ -11,10 +11,10 @@ def clipped(new: Head, shared: Head, longest: float) -> Head:
     """``new``, no farther from ``shared`` than ``longest`` (Euclidean, over all parameters)."""
     start, change = shared.flat(), new.flat() - shared.flat()
     norm = float(np.linalg.norm(change))
-    return new if norm <= longest else Head.of_flat(start + change * (longest / norm), len(shared.bias))
+    return new if norm <= longest else shared.like(start + change * (longest / norm))
 
 
 def noised(head: Head, deviation: float, generator: np.random.Generator) -> Head:
     """The head with Gaussian noise on every parameter."""
     flat = head.flat()
-    return Head.of_flat(flat + generator.normal(0.0, deviation, flat.shape) if deviation else flat, len(head.bias))
+    return head.like(flat + generator.normal(0.0, deviation, flat.shape)) if deviation else head

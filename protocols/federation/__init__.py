@@ -1,1 +1,1 @@
-"""Federated refinement of a linear head: what is exchanged, and what is believed of it. Plain NumPy, no I/O."""
+"""Federated refinement of a head: what is exchanged, and what is believed of it. Plain NumPy, no I/O."""

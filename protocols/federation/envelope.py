@@ -24,7 +24,7 @@ _MAGIC, _PIECE = b"MMFD\x01", b"MMFP\x01"
 _LENGTH = struct.Struct(">I")
 _PIECE_HEAD = struct.Struct(">8sHH")  # id, index, count
 _DTYPES = ("float16", "float32", "int8")
-_MAX_ARRAYS = 40
+_MAX_ARRAYS = 400  # eight spatial heads have some 30 each
 _MAX_NAME = 40
 KINDS = ("query", "train", "train.alone", "evaluate")
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from protocols.errors import ProtocolError
 from protocols.federation.exchange import Arrays, Exchange, unpack_change
+from protocols.federation.head import HeadShape
 
 NORM_LIMIT = 4.0  # times the median: a larger change is dropped
 NORM_CLIP = 2.0  # times the median: a larger one is shortened to it
@@ -33,7 +34,7 @@ class Update:
 
     Attributes:
         site: who sent it.
-        change: float64 [(features + 1) * labels].
+        change: float64, flat.
         score: balanced accuracy that the site states for the head that it was sent, 0..1; None: it has no images to tell.
     """
 
@@ -58,7 +59,7 @@ class Judgement:
     dropped: tuple[Dropped, ...]
 
 
-def read_reply(reply: Reply, shape: tuple[int, int], exchange: Exchange) -> Update:
+def read_reply(reply: Reply, shape: HeadShape, exchange: Exchange) -> Update:
     """Check one reply by itself.
 
     Raises:
@@ -87,7 +88,7 @@ def read_score(value: object) -> float | None:
 def judge(
     asked: Sequence[str],
     replies: Sequence[Reply],
-    shape: tuple[int, int],
+    shape: HeadShape,
     exchange: Exchange,
     masks: Mapping[str, NDArray[np.bool_]],
 ) -> Judgement:
@@ -96,7 +97,7 @@ def judge(
     Args:
         asked: the sites that were asked; whoever sent nothing is named too.
         replies: in the order of arrival.
-        shape: of the head, (features, labels).
+        shape: of the head.
         exchange: the form that was agreed.
         masks: site -> the labels that it tells apart, bool [labels]; what it says of others is not listened to.
     """
@@ -119,17 +120,19 @@ def judge(
     return Judgement(tuple(kept), (*dropped, *oversize))
 
 
-def _fill(updates: list[Update], masks: Mapping[str, NDArray[np.bool_]], shape: tuple[int, int]) -> list[Update]:
+def _fill(updates: list[Update], masks: Mapping[str, NDArray[np.bool_]], shape: HeadShape) -> list[Update]:
     """Where a site does not tell a label apart it abstains: it counts as the median of those that do."""
     if all(masks[u.site].all() for u in updates):
         return updates
-    changes = np.stack([u.change for u in updates]).reshape(len(updates), shape[0] + 1, shape[1])
+    whole = np.stack([u.change for u in updates])
+    changes = whole[:, -shape.last :].reshape(len(updates), shape.features + 1, shape.labels)
     speaks = np.stack([masks[u.site] for u in updates])
     filled = changes.copy()
-    for label in range(shape[1]):
+    for label in range(shape.labels):
         those = speaks[:, label]
         filled[~those, :, label] = np.median(changes[those, :, label], axis=0) if those.any() else 0.0
-    return [Update(u.site, row.ravel(), u.score) for u, row in zip(updates, filled, strict=True)]
+    whole[:, -shape.last :] = filled.reshape(len(updates), -1)  # the body knows no labels: there everybody speaks
+    return [Update(u.site, row, u.score) for u, row in zip(updates, whole, strict=True)]
 
 
 def _bound_norms(updates: list[Update]) -> tuple[list[Update], list[Dropped]]:

@@ -1,8 +1,9 @@
-"""A linear head in the standardised coordinates that all sites share."""
+"""A head in the standardised coordinates that all sites share: linear in features, which a body may have made of maps."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,30 +12,81 @@ _FLATTEST = 1e-3  # of the largest spread: what hardly ever moves must not be bl
 
 
 @dataclass(frozen=True)
+class HeadShape:
+    """What a head's arrays look like.
+
+    Attributes:
+        features, labels: of weights and bias.
+        body: shape of each array before them, of one or two axes.
+    """
+
+    features: int
+    labels: int
+    body: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def last(self) -> int:
+        """Numbers in weights and bias, which end every flat head."""
+        return (self.features + 1) * self.labels
+
+
+@dataclass(frozen=True)
 class Head:
-    """``logits = standardised features @ weights + bias``.
+    """``logits = features @ weights + bias``.
 
     Attributes:
         weights: float32 [features, labels].
         bias: float32 [labels].
+        body: what makes features of maps, by name, float32 of one or two axes; empty where the features are the trunk's own.
     """
 
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
+    body: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> HeadShape:
+        """Of all arrays."""
+        body = {name: value.shape for name, value in self.body.items()}
+        return HeadShape(self.weights.shape[0], self.weights.shape[1], body)
 
     def logits(self, standardised: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits [images, labels] of standardised features."""
+        """Logits [images, labels] of standardised features, of a head without a body."""
         return np.asarray(standardised @ self.weights + self.bias, dtype=np.float32)
 
     def flat(self) -> NDArray[np.float64]:
-        """All parameters, float64 [(features + 1) * labels]."""
-        return np.concatenate([self.weights.ravel(), self.bias]).astype(np.float64)
+        """All parameters, float64: the body in the order of its names, weights, bias."""
+        return flat(self.body, self.weights, self.bias)
+
+    def like(self, flat: NDArray[np.float64]) -> Head:
+        """The head of this shape that has ``flat`` as its ``flat()``."""
+        body, start = {}, 0
+        for name, value in sorted(self.body.items()):
+            body[name] = flat[start : start + value.size].reshape(value.shape).astype(np.float32)
+            start += value.size
+        end = start + self.weights.size
+        weights = flat[start:end].reshape(self.weights.shape)
+        return Head(weights.astype(np.float32), flat[end:].astype(np.float32), body)
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Everything by name."""
+        return {"weights": self.weights, "bias": self.bias, **self.body}
 
     @classmethod
-    def of_flat(cls, flat: NDArray[np.float64], labels: int) -> Head:
-        """The head of ``flat()``."""
-        weights = flat[:-labels].reshape(-1, labels)
-        return cls(weights.astype(np.float32), flat[-labels:].astype(np.float32))
+    def of_arrays(cls, arrays: Mapping[str, NDArray[np.float32]]) -> Head:
+        """The head of ``arrays()``."""
+        body = {name: value for name, value in arrays.items() if name not in ("weights", "bias")}
+        return cls(arrays["weights"], arrays["bias"], body)
+
+
+def flat(
+    body: Mapping[str, NDArray[np.float32]] | Mapping[str, NDArray[np.float64]],
+    weights: NDArray[np.float32] | NDArray[np.float64],
+    bias: NDArray[np.float32] | NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Arrays of a head as one, float64."""
+    parts = [*(body[name].ravel() for name in sorted(body)), weights.ravel(), bias]
+    return np.concatenate(parts).astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ from protocols.errors import ProtocolError
 from protocols.federation.exchange import EXCHANGES, Exchange
 from protocols.federation.labels import read_labels
 from protocols.manifest import SLUG
+from protocols.spatial.shape import SpatialShape
 
 MAX_TAPS = 32
+MAX_SIZE = 1024  # width, depth and members of a spatial head, multiplied
 
 
 @dataclass(frozen=True)
@@ -22,15 +24,27 @@ class Subject:
         disease: slug.
         trunk: SHA-256 of the trunk's file, which the site must have.
         taps: the trunk's outputs that the head reads, in order.
+        spatial: the shape of a spatial head, whose ``taps`` are maps; None: the head is linear.
     """
 
     disease: str
     trunk: str
     taps: tuple[str, ...]
+    spatial: SpatialShape | None = None
+
+    @classmethod
+    def of_maps(cls, disease: str, trunk: str, shape: SpatialShape) -> Subject:
+        """A spatial head."""
+        return cls(disease, trunk, shape.inputs, shape)
 
     def document(self) -> dict[str, Any]:
-        """The form in a message."""
-        return {"disease": self.disease, "trunk": self.trunk, "taps": list(self.taps)}
+        """The form in a message. A node that knows no spatial heads finds no ``taps`` in it and declines."""
+        about = {"disease": self.disease, "trunk": self.trunk}
+        if self.spatial is None:
+            return {**about, "taps": list(self.taps)}
+        of = self.spatial
+        sizes = {"width": of.width, "depth": of.depth, "members": of.members, "residual": of.residual}
+        return {**about, "maps": list(of.maps), "pooling": list(of.pooling), **sizes}
 
 
 @dataclass(frozen=True)
@@ -85,6 +99,21 @@ def read_subject(document: dict[str, Any]) -> Subject:
             and all(isinstance(t, str) and 0 < len(t) <= 40 for t in taps)
         ):
             return Subject(disease, trunk, tuple(taps))
+        case {
+            "disease": str(disease),
+            "trunk": str(trunk),
+            "maps": list(maps),
+            "pooling": list(pooling),
+            "width": int(width),
+            "depth": int(depth),
+            "members": int(members),
+            "residual": bool(residual),
+        } if SLUG.fullmatch(disease) and is_sha256(trunk) and width * depth * members <= MAX_SIZE:
+            try:
+                shape = SpatialShape(tuple(maps), width, depth, residual, tuple(pooling), members)
+            except (TypeError, ValueError) as error:
+                raise ProtocolError("federation.task_malformed") from error
+            return Subject.of_maps(disease, trunk, shape)
     raise ProtocolError("federation.task_malformed")
 
 

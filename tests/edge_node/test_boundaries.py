@@ -17,6 +17,9 @@ from tests.edge_node.support.commands import ROOT, environment
 
 SOURCES = sorted((ROOT / "edge_node").rglob("*.py"))
 FORBIDDEN = {"coordinator", "tensorflow", "keras"}
+ADAPTER = (
+    ROOT / "edge_node" / "federation" / "spatial.py"
+)  # the one exception: fits spatial heads, with the extra training
 
 
 def imports(path: Path) -> set[str]:
@@ -31,7 +34,7 @@ def imports(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_module_imports_the_coordinator_or_tensorflow(path: Path) -> None:
-    assert not imports(path) & FORBIDDEN
+    assert imports(path) & FORBIDDEN == ({"tensorflow", "keras"} if path == ADAPTER else set())
 
 
 def test_the_version_is_the_projects() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from smear import draw_set
 
 from coordinator.bootstrap import open_coordinator, utc_now
 from coordinator.intake.datasets import Datasets
@@ -23,7 +25,7 @@ from protocols.manifest import Golden, Stage
 from protocols.pipeline import Pipelines, StageRunner
 from protocols.selftest import golden_scores
 from tests.end_to_end.conftest import Network, release
-from tests.support.commands import call, run
+from tests.support.commands import Running, run
 
 pytestmark = pytest.mark.slow
 
@@ -68,6 +70,7 @@ async def candidate(home: Path, work: Path) -> None:
             "version": 1,
             "taps": list(head.inputs),
             "spatial": CONFIG.document(),
+            "spatial_weights": FolderBlobs(coordinator.home.weights).put(fit.folded.read_bytes()),
             "head_weights": head.encoding,
             "parity": head.parity,
             "artifacts": [a.document() for a in made.artifacts],
@@ -137,7 +140,42 @@ def test_the_card_tells_of_a_spatial_head(spatial: Network) -> None:
     assert "convolution" in card and "mixed4" in card
 
 
-def test_federation_refuses_it_and_says_what_can_be_federated(spatial: Network) -> None:
-    answer = call("medmesh-coordinator", "federate", "start", f"{NAME}@1", "--rounds", "1", home=spatial.home)
-    assert (answer.code, answer.error["code"]) == (5, "federation.not_linear")
-    assert "--effort quick" in answer.error["remedy"]
+@pytest.mark.timeout(900)
+def test_two_sites_refine_it_with_their_own_images(spatial: Network, tmp_path: Path) -> None:
+    """Over the mesh: maps by the released trunk, a fit in the nodes' own processes, a version through the usual checks."""
+    nodes = []
+    try:
+        for number in range(2):
+            home, images = spatial.join(tmp_path / f"hospital{number}"), tmp_path / f"images{number}"
+            draw_set(images, seed=60 + number, patients=8, cells_each=4)
+            run("medmesh-edge", "pull", NAME, home=home)
+            run("medmesh-edge", "data", "add", str(images), "--disease", NAME, home=home)
+            run("medmesh-edge", "federation", "consent", NAME, home=home)
+            nodes.append(Running("medmesh-edge", "serve", home=home))
+            nodes[-1].wait_for(event="connected", timeout_s=60)
+        options = ("--rounds", "2", "--gather-s", "20", "--wait-s", "200", "--deadline-s", "200", "--exchange", "int8")
+        run("medmesh-coordinator", "federate", "start", f"{NAME}@1", *options, home=spatial.home)
+        status: dict[str, Any] = {}
+        for _ in range(200):
+            status = run("medmesh-coordinator", "federate", "status", home=spatial.home)
+            if status["state"] in ("done", "failed", "stopped"):
+                break
+            time.sleep(8)
+        assert (status["state"], status["round"]) == ("done", 2), status
+        assert [s["rounds"] for s in status["sites"]] == [2, 2] and not status["declined"]
+        assert status["global"]["sites"] == 2 and status["best_single_site"]["sites"] == 2
+        shown = run("medmesh-coordinator", "model", "show", status["model"], home=spatial.home)
+        old = run("medmesh-coordinator", "model", "show", f"{NAME}@1", home=spatial.home)
+        assert shown["parity"]["head"] == next(a["sha256"] for a in shown["artifacts"] if a["role"] == "head")
+        assert shown["parity"]["head"] != old["parity"]["head"] and shown["parity"]["ok"]
+        assert shown["spatial_weights"] != old["spatial_weights"]  # where the next run starts
+        figures = run(
+            "medmesh-coordinator", "evaluate", status["model"], "--on", str(spatial.images), home=spatial.home
+        )
+        assert figures["balanced_accuracy"]["value"] > 0.6
+        parameters = CONFIG.parameters(2)
+        rounds = sum(s["bytes_up"] + s["bytes_down"] for s in status["sites"]) / 2 / 2
+        assert rounds < 2.2 * 4 * parameters  # all questions of the run, the comparison too
+    finally:
+        for node in nodes:
+            node.stop()

@@ -79,11 +79,19 @@ class Terms:
 
 @dataclass(frozen=True)
 class Head:
-    """A fitted and exported head; ``choice`` is that of a linear one."""
+    """A fitted and exported head.
+
+    Attributes:
+        exported: its file.
+        choice: that of a linear one.
+        with_views: whether altered views were learned from.
+        weights: file with the float weights of one that is spatial alone.
+    """
 
     exported: Exported
     choice: Choice | None
     with_views: bool
+    weights: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +143,7 @@ class Ascent:
         assert maps is not None
         fit = self._fit_spatial(config, maps, progress)
         if name not in self.scales:
-            return Head(spatial.export(fit, maps, labels), None, config.views > 0)
+            return Head(spatial.export(fit, maps, labels), None, config.views > 0, fit.folded.read_bytes())
         head = selection.fit(data, choice, views=with_views)
         exported = joined.export(head, choice.tap_set.taps, data.taps, fit, config, maps, self.scales[name], labels)
         return Head(exported, choice, with_views or config.views > 0)

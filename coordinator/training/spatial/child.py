@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +24,13 @@ from numpy.typing import NDArray
 from coordinator.engine.ending import end_with_stdin
 from coordinator.errors import CoordinatorError
 from coordinator.store.blobs import replacing
+from coordinator.training.spatial import folding
 from coordinator.training.spatial.config import SpatialConfig
+from coordinator.training.spatial.folding import Arrays
 from coordinator.training.spatial.job import AnyConfig, Job, Run, class_weights
 from coordinator.training.spatial.maps import MapReader
 from coordinator.training.spatial.teacher import TeacherConfig
 from protocols.errors import MedMeshError
-
-if TYPE_CHECKING:
-    from coordinator.training.spatial.network import Arrays
 
 Tell = Callable[[int], None]
 Plot = Callable[[int, float, float | None], None]
@@ -62,7 +61,7 @@ class Best:
     waited: NDArray[np.int64]  # [heads], epochs since
 
 
-FOLDED = "folded.npz"  # weights of the last run, as they are exported
+FOLDED = "folded.npz"  # weights of the last run, as they are exported, and the moments in them
 
 
 def result_path(folder: Path, run: int) -> Path:
@@ -214,6 +213,8 @@ def main(folder: Path) -> dict[str, Any]:
     network.prepare()
     job = Job.load(folder)
     config, report, reader = job.config, _Report(job), MapReader(job.maps)
+    if not job.runs:
+        _export(job, reader, folder)
     for number, run in enumerate(job.runs):
         last = bool(job.encodings) and number == len(job.runs) - 1
         if result_path(folder, number).is_file() and not last:
@@ -224,9 +225,9 @@ def main(folder: Path) -> dict[str, Any]:
         train_run(job, run, heads, reader, checkpoint, lambda epoch, n=number: report.told(n, epoch), plot)  # type: ignore[misc]
         logits = heads.results(reader, job.maps.images, run)
         if last and isinstance(config, SpatialConfig):
-            weights = heads.folded()
+            weights, known = heads.folded()
             with replacing(folder / FOLDED) as file:
-                np.savez(file, **weights)
+                folding.write(file, weights, known)
             network.export(config, weights, job.maps.shape, job.encodings, folder)
         with replacing(result_path(folder, number)) as file:
             np.save(file, logits)
@@ -251,6 +252,18 @@ def _begun(job: Job, run: Run, reader: MapReader) -> Any:
 
 def _say_losses(run: str, name: str, epoch: int, loss: float, validation: float | None) -> None:
     _say({"run": run, "name": name, "epoch": epoch, "loss": loss, "validation": validation})
+
+
+def _export(job: Job, reader: MapReader, folder: Path) -> None:
+    """Convert the weights that lie in the folder."""
+    from coordinator.training.spatial import network
+
+    assert isinstance(job.config, SpatialConfig)
+    weights, known = folding.read(folder / FOLDED)
+    heads = network.Heads(job.config, folding.unfolded(job.config, weights, known), known, 1)
+    network.export(job.config, weights, job.maps.shape, job.encodings, folder)
+    with replacing(result_path(folder, 0)) as file:
+        np.save(file, heads.logits(reader, np.arange(job.maps.images)))
 
 
 def _say(message: dict[str, Any]) -> None:

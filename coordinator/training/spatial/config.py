@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
-Layer = Literal["mixed4", "mixed7"]
-Pool = Literal["average", "maximum", "attention"]
+from protocols.spatial.shape import SpatialShape
+
 CHANNELS = 768  # of both layers in every InceptionV3
 _OVERHEAD_BYTES = 6_000  # a map: graph, names, signature and what is too small to be stored as int8
 _LEAST_QUANTISED = 1024  # weights of a tensor from which TFLite stores it as int8
 
 
 @dataclass(frozen=True)
-class SpatialConfig:
-    """One spatial head.
+class SpatialConfig(SpatialShape):
+    """One spatial head: its shape, and how it is trained.
 
     Attributes:
-        maps: the trunk's layers that are read; both have the same locations.
-        width: channels after the first 1×1 convolution of each map, of each member.
-        depth: how many times a 3×3 depthwise and a 1×1 convolution follow.
-        residual: whether each of those blocks is added to what it reads.
-        pooling: how locations become features.
-        members: networks whose logits are averaged, in one file.
         epochs: at most; the learning rate rises over the first of them and falls to zero along a cosine.
         warmup: share of the steps over which it rises.
         batch: images a step.
@@ -41,12 +35,6 @@ class SpatialConfig:
         seed: of everything random.
     """
 
-    maps: tuple[Layer, ...] = ("mixed4", "mixed7")
-    width: int = 64
-    depth: int = 1
-    residual: bool = True
-    pooling: tuple[Pool, ...] = ("average", "maximum")
-    members: int = 1
     epochs: int = 24
     warmup: float = 0.1
     batch: int = 32
@@ -65,26 +53,13 @@ class SpatialConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.maps or not set(self.maps) <= set(get_args(Layer)):
-            raise ValueError(f"maps are among {get_args(Layer)}")
-        if not self.pooling or not set(self.pooling) <= set(get_args(Pool)):
-            raise ValueError(f"pools are among {get_args(Pool)}")
-        if min(self.width, self.depth, self.members, self.epochs, self.batch) < 1 or self.views < 0:
+        super().__post_init__()
+        if min(self.epochs, self.batch) < 1 or self.views < 0:
             raise ValueError("sizes are positive")
         if not all(0 <= x < 1 for x in (self.validation, self.dropout, self.channel_dropout, self.warmup)):
             raise ValueError("shares lie between 0 and 1")
         if not (0 <= self.view_share <= 1 and 0 <= self.taught <= 1):
             raise ValueError("shares lie between 0 and 1")
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The trunk's outputs that the head file takes."""
-        return tuple(f"{layer}_map" for layer in self.maps)
-
-    @property
-    def features(self) -> int:
-        """Pooled features of a member."""
-        return len(self.maps) * len(self.pooling) * self.width
 
     def tensors(self, labels: int) -> list[int]:
         """Sizes of the file's weight tensors, in weights."""

@@ -18,7 +18,7 @@ from coordinator.training.spatial.config import SpatialConfig
 from coordinator.training.spatial.maps import Maps
 from coordinator.training.spatial.teacher import TeacherConfig, targets
 
-_VERSION = 1  # rises when the same job would be trained otherwise
+_VERSION = 2  # rises when the same job would be trained otherwise
 AnyConfig: TypeAlias = SpatialConfig | TeacherConfig
 
 
@@ -48,7 +48,7 @@ class Job:
         config: of every head, or of a teacher, which is one network a run.
         maps: of all images.
         labels: int64 [images].
-        runs: what is trained.
+        runs: what is trained; none: the weights that lie in the folder are converted.
         encodings: of the files wanted of the last run's heads; none: only their logits.
         backbones: folder with fetched weights, for a teacher.
     """

@@ -28,11 +28,11 @@ from coordinator.errors import CoordinatorError
 from coordinator.training.modality import Modality
 from coordinator.training.views import key_of
 from protocols.imaging import PREPARE_VERSION
+from protocols.spatial.maps import quantised
 
 SHARD_RECORDS = 128
 SPARE_BYTES = 1024**3  # of the disk, left alone
 _FORMAT = 1  # rises when a record holds something else
-_LEVELS = 255
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS shards (
     number INTEGER PRIMARY KEY AUTOINCREMENT, space TEXT NOT NULL, height INTEGER NOT NULL, width INTEGER NOT NULL,
@@ -55,11 +55,8 @@ def record_bytes(shape: Shape) -> int:
 
 def packed(activation: NDArray[np.float32]) -> bytes:
     """One record from a map [height, width, channels] without negative values."""
-    scale = activation.max(axis=(0, 1))
-    steps = np.divide(_LEVELS, scale, out=np.zeros_like(scale), where=scale > 0)
-    with np.errstate(invalid="ignore"):  # what is no number is refused by its features
-        levels = np.rint(activation * steps).astype(np.uint8)
-    return bytes((scale / _LEVELS).astype("<f4").tobytes() + levels.tobytes())
+    levels, scales = quantised(activation)
+    return bytes(scales.astype("<f4").tobytes() + levels.tobytes())
 
 
 @dataclass(frozen=True)

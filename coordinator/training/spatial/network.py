@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,21 +20,14 @@ from numpy.typing import NDArray
 
 from coordinator.training.convert import convert_module, same_twice
 from coordinator.training.spatial.config import SpatialConfig
+from coordinator.training.spatial.folding import Arrays, Moments, folded
 from coordinator.training.spatial.job import Run
 from coordinator.training.spatial.maps import MapReader
 from protocols.explanation import EVIDENCE
 from protocols.pipeline import LOGITS
+from protocols.spatial import forward
 
-Arrays = dict[str, NDArray[np.float32]]
 EVALUATED = 64  # images a forward pass
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Mean and deviation of each channel over the images that each head is fitted on, float32 [heads, channels], by layer."""
-
-    mean: Arrays
-    deviation: Arrays
 
 
 def moments(reader: MapReader, layers: tuple[str, ...], images: int, rows: NDArray[np.bool_]) -> Moments:
@@ -108,7 +100,6 @@ class Heads:
     def __init__(self, config: SpatialConfig, weights: Arrays, known: Moments, steps: int) -> None:
         """Start from ``weights``; the learning rate falls to zero over ``steps``."""
         self._config = config
-        self._count = len(weights["answer"])
         self._weights = {n: keras.Variable(w, dtype="float32", name=n.replace("/", "-")) for n, w in weights.items()}
         self._mean = {layer: tf.constant(v) for layer, v in known.mean.items()}
         self._deviation = {layer: tf.constant(v) for layer, v in known.deviation.items()}
@@ -125,9 +116,9 @@ class Heads:
         """The weights as they are."""
         return {name: np.array(v.numpy()) for name, v in self._weights.items()}
 
-    def folded(self) -> Arrays:
-        """The weights as they are exported."""
-        return folded(self._config, self.weights(), self._known)
+    def folded(self) -> tuple[Arrays, Moments]:
+        """The weights with the standardisation folded in, and what was folded in."""
+        return folded(self._config, self.weights(), self._known), self._known
 
     def state(self) -> list[NDArray[Any]]:
         """Weights and the optimiser's memory, for a checkpoint."""
@@ -173,79 +164,28 @@ class Heads:
             features = self._features(maps, seed)
             if self._config.dropout:
                 features = tf.nn.experimental.stateless_dropout(features, self._config.dropout, seed)
-            logits = self._answer(features)
+            logits = forward.answer(tf, self._values(), features)
             losses = tf.nn.softmax_cross_entropy_with_logits(tf.broadcast_to(targets, tf.shape(logits)), logits)
             loss = tf.reduce_sum(losses * weights)
         self._optimizer.apply(tape.gradient(loss, values), variables)
         return loss
 
     def _plain_forward(self, maps: Any) -> Any:
-        return self._answer(self._features(maps))
+        return forward.answer(tf, self._values(), self._features(maps))
 
-    def _answer(self, features: Any) -> Any:
-        return features @ self._weights["answer"].value + self._weights["answer_bias"].value[:, tf.newaxis]
+    def _values(self) -> dict[str, Any]:
+        return {name: v.value for name, v in self._weights.items()}
 
     def _features(self, maps: Any, seed: Any = None) -> Any:
         """Pooled features [heads, batch, features]; ``seed``: of the dropout in training."""
-        parts = [(layer, *maps[layer]) for layer in self._config.maps]
-        pools = [self._pooled(layer, levels, scales, seed) for layer, levels, scales in parts]
-        return tf.concat([pool for found in pools for pool in found], axis=-1)
 
-    def _pooled(self, layer: str, levels: Any, scales: Any, seed: Any) -> list[Any]:
-        heads, width = self._count, self._config.width
-        shape = tf.shape(levels)
-        batch, height, across, channels = shape[0], shape[1], shape[2], levels.shape[3]
-        values = tf.reshape(tf.cast(levels, tf.float32) * scales[:, tf.newaxis, tf.newaxis], [-1, channels])
-        kernel, bias = self._reduction(layer)  # [heads, channels, width], [heads, width]
-        flat = tf.reshape(tf.transpose(kernel, [1, 0, 2]), [channels, heads * width])
-        cells = tf.nn.relu(values @ flat + tf.reshape(bias, [-1]))
-        if self._config.channel_dropout and seed is not None:
+        def thinned(layer: str, cells: Any) -> Any:
             own = tf.stack([seed[0] + 1 + self._config.maps.index(layer), seed[1]])
-            kept = tf.ones([batch, 1, heads * width])
-            kept = tf.nn.experimental.stateless_dropout(kept, self._config.channel_dropout, own)
-            cells = tf.reshape(tf.reshape(cells, [batch, -1, heads * width]) * kept, [-1, heads * width])
-        for block in range(self._config.depth):
-            name = f"{layer}/{block}"
-            around = tf.reshape(
-                tf.transpose(self._weights[f"{name}/around"].value, [1, 2, 0, 3]), [3, 3, heads * width, 1]
-            )
-            grid = tf.reshape(cells, [batch, height, across, heads * width])
-            grid = tf.nn.depthwise_conv2d(grid, around, [1, 1, 1, 1], "SAME")
-            grid = grid + tf.reshape(self._weights[f"{name}/around_bias"].value, [-1])
-            apart = tf.transpose(tf.reshape(grid, [-1, heads, width]), [1, 0, 2])
-            mix, mix_bias = self._weights[f"{name}/mix"].value, self._weights[f"{name}/mix_bias"].value
-            apart = tf.nn.relu(apart @ mix + mix_bias[:, tf.newaxis])
-            if self._config.residual:
-                apart = apart + tf.transpose(tf.reshape(cells, [-1, heads, width]), [1, 0, 2])
-            if block + 1 < self._config.depth:
-                cells = tf.reshape(tf.transpose(apart, [1, 0, 2]), [-1, heads * width])
-        places = tf.reshape(apart, [heads, batch, height * across, width])
-        return [self._pool(layer, kind, places) for kind in self._config.pooling]
+            kept = tf.ones([tf.shape(cells)[0], 1, cells.shape[2]])
+            return cells * tf.nn.experimental.stateless_dropout(kept, self._config.channel_dropout, own)
 
-    def _pool(self, layer: str, kind: str, places: Any) -> Any:
-        if kind == "average":
-            return tf.reduce_mean(places, axis=2)
-        if kind == "maximum":
-            return tf.reduce_max(places, axis=2)
-        attention = self._weights[f"{layer}/attention"].value[:, tf.newaxis, tf.newaxis]
-        share = tf.nn.softmax(tf.reduce_sum(places * attention, axis=3), axis=2)
-        return tf.reduce_sum(places * share[..., tf.newaxis], axis=2)
-
-    def _reduction(self, layer: str) -> tuple[Any, Any]:
-        """The first product with the standardisation folded in."""
-        kernel = self._weights[f"{layer}/reduce"].value / self._deviation[layer][..., tf.newaxis]
-        shift = tf.reduce_sum(self._mean[layer][..., tf.newaxis] * kernel, axis=1)
-        return kernel, self._weights[f"{layer}/reduce_bias"].value - shift
-
-
-def folded(config: SpatialConfig, weights: Arrays, known: Moments) -> Arrays:
-    """Weights with the standardisation folded in, for export."""
-    result = dict(weights)
-    for layer in config.maps:
-        kernel = weights[f"{layer}/reduce"] / known.deviation[layer][..., np.newaxis]
-        shift = (known.mean[layer][..., np.newaxis] * kernel).sum(axis=1)
-        result[f"{layer}/reduce"], result[f"{layer}/reduce_bias"] = kernel, weights[f"{layer}/reduce_bias"] - shift
-    return result
+        thin = thinned if self._config.channel_dropout and seed is not None else None
+        return forward.pooled(tf, self._config, self._values(), self._mean, self._deviation, maps, thin)
 
 
 def export(

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from coordinator.training.spatial.config import Layer, SpatialConfig
+from coordinator.training.spatial.config import SpatialConfig
+from protocols.spatial.shape import Layer
 
 
 @dataclass(frozen=True)

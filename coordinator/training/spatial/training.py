@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from coordinator.engine.ending import lifeline
 from coordinator.errors import CoordinatorError
-from coordinator.training.spatial import curves
+from coordinator.store.blobs import replacing
+from coordinator.training.spatial import curves, folding
 from coordinator.training.spatial import job as jobs
 from coordinator.training.spatial.child import FOLDED, result_path
 from coordinator.training.spatial.config import SpatialConfig
+from coordinator.training.spatial.folding import Arrays, Moments
 from coordinator.training.spatial.job import Job
 from coordinator.training.spatial.maps import Maps
 from coordinator.training.spatial.teacher import TeacherConfig
@@ -41,7 +43,7 @@ class SpatialFit:
         inputs: names of the trunk's outputs that the files take, in order.
         logits: float32 [images, labels] of the float head on the training images' cached maps.
         parameters: weights of the head.
-        folded: file with the weights, for joining the head with another.
+        folded: file with the weights, for joining the head with another, or refining it.
     """
 
     files: dict[str, bytes]
@@ -93,10 +95,34 @@ def fitted(
 ) -> SpatialFit:
     """The head fitted on all images, converted. Arguments and failures as ``cross_validated``."""
     job = jobs.final_fit(maps, labels, groups, config, ENCODINGS, taught)
-    folder = _done(job, work, progress)
+    return _fit(_done(job, work, progress), config, job.classes)
+
+
+def converted(maps: Maps, config: SpatialConfig, weights: Arrays, known: Moments, work: Path) -> SpatialFit:
+    """A head that was fitted elsewhere, converted as ``fitted`` does it.
+
+    Args:
+        maps: of the images that its files are compared on.
+        config: the head.
+        weights: stacked over the members, with the standardisation folded in.
+        known: the moments that are folded in.
+        work: a folder of its own.
+
+    Raises:
+        CoordinatorError: ``train.spatial_…`` or ``train.conversion_…``.
+    """
+    Job(config, maps, np.zeros(maps.images, np.int64), (), ENCODINGS).save(work)
+    with replacing(work / FOLDED) as file:
+        folding.write(file, weights, known)
+    if not _child(work, lambda *_: None, {}).finished:
+        raise CoordinatorError("train.spatial_failed")
+    return _fit(work, config, weights["answer"].shape[2])
+
+
+def _fit(folder: Path, config: SpatialConfig, labels: int) -> SpatialFit:
     logits = np.load(result_path(folder, 0)).mean(axis=0)
     files = {encoding: (folder / f"{encoding}.tflite").read_bytes() for encoding in ENCODINGS}
-    return SpatialFit(files, config.inputs, logits, config.parameters(job.classes), folder / FOLDED)
+    return SpatialFit(files, config.inputs, logits, config.parameters(labels), folder / FOLDED)
 
 
 def teachers(

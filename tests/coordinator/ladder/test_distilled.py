@@ -88,6 +88,7 @@ def climbed(folder: Path, effort: ascent.Effort = "full", told: list[Any] | None
     chance = np.random.default_rng(0)
     data = Data({"mixed10_avg": chance.normal(size=(200, 8)).astype(np.float32)}, LABELS, GROUPS)
     work = Work(folder / "work")
+    work.begin([])
     school = distilled.school(effort, "random-1", folder, work.below("spatial"))
     extraction = Extraction(data.taps, [], 0, np.zeros((200, 192), np.float32))
     seen = Seen(trunk, extraction, data, MAPS, school)

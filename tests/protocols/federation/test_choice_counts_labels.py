@@ -106,6 +106,6 @@ def test_shared_coordinates_leave_the_logits_as_they_are() -> None:
 
 def test_a_head_becomes_flat_and_back() -> None:
     head = Head(np.arange(6, dtype=np.float32).reshape(3, 2), np.array([7, 8], np.float32))
-    back = Head.of_flat(head.flat(), 2)
+    back = head.like(head.flat())
     np.testing.assert_array_equal(back.weights, head.weights)
     np.testing.assert_array_equal(back.bias, head.bias)

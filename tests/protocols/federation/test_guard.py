@@ -10,14 +10,14 @@ from protocols.federation.exchange import Exchange, pack_change
 from protocols.federation.guard import NORM_CLIP, Reply, judge, read_reply
 from protocols.federation.head import Head
 
-SHAPE = (6, 2)
-ZERO = Head(np.zeros(SHAPE, np.float32), np.zeros(2, np.float32))
+ZERO = Head(np.zeros((6, 2), np.float32), np.zeros(2, np.float32))
+SHAPE = ZERO.shape
 ALL = np.ones(2, dtype=bool)
 
 
 def head(seed: int, size: float = 1.0) -> Head:
     generator = np.random.default_rng(seed)
-    return Head((generator.normal(size=SHAPE) * size).astype(np.float32), np.zeros(2, np.float32))
+    return Head((generator.normal(size=(6, 2)) * size).astype(np.float32), np.zeros(2, np.float32))
 
 
 def reply(site: str, seed: int = 1, size: float = 1.0, exchange: Exchange = "float16", **metrics: Any) -> Reply:
@@ -33,7 +33,7 @@ def test_honest_replies_are_kept() -> None:
     found = judge("abc", [reply(s, i) for i, s in enumerate("abc")], SHAPE, "float16", dict.fromkeys("abc", ALL))
     assert [u.site for u in found.kept] == ["a", "b", "c"]
     assert found.dropped == ()
-    np.testing.assert_allclose(found.kept[1].change[:-2].reshape(SHAPE), head(1).weights, atol=2e-3)
+    np.testing.assert_allclose(found.kept[1].change[:-2].reshape(6, 2), head(1).weights, atol=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_honest_replies_are_kept() -> None:
         (reply("a", more=1.0), "federation.reply_keys"),
         (reply("a", exchange="int8"), "federation.reply_keys"),
         (
-            Reply("a", {"weights": np.zeros(SHAPE), "bias": np.zeros(2, np.float16)}, reply("a").metrics),
+            Reply("a", {"weights": np.zeros((6, 2)), "bias": np.zeros(2, np.float16)}, reply("a").metrics),
             "federation.reply_dtype",
         ),
         (
-            Reply("a", {"weights": np.full(SHAPE, "x"), "bias": np.zeros(2, np.float16)}, reply("a").metrics),
+            Reply("a", {"weights": np.full((6, 2), "x"), "bias": np.zeros(2, np.float16)}, reply("a").metrics),
             "federation.reply_dtype",
         ),
         (
@@ -103,7 +103,7 @@ def test_a_site_without_a_label_abstains_from_it() -> None:
     masks = {"a": ALL, "b": ALL, "c": np.array([True, False])}
     replies = [reply("a", 1), reply("b", 1), reply("c", 2)]
     found = judge("abc", replies, SHAPE, "float16", masks)
-    columns = [u.change.reshape(SHAPE[0] + 1, 2) for u in found.kept]
+    columns = [u.change.reshape(7, 2) for u in found.kept]
     np.testing.assert_array_equal(columns[2][:, 1], columns[0][:, 1])
     assert not np.array_equal(columns[2][:, 0], columns[0][:, 0])
 
@@ -111,14 +111,14 @@ def test_a_site_without_a_label_abstains_from_it() -> None:
 def test_a_label_that_nobody_speaks_of_stays_as_it_is() -> None:
     masks = {s: np.array([True, False]) for s in "abc"}
     found = judge("abc", [reply(s) for s in "abc"], SHAPE, "float16", masks)
-    assert all((u.change.reshape(SHAPE[0] + 1, 2)[:, 1] == 0).all() for u in found.kept)
+    assert all((u.change.reshape(7, 2)[:, 1] == 0).all() for u in found.kept)
 
 
 def test_int8_is_read_within_half_a_step() -> None:
     update = read_reply(reply("a", exchange="int8"), SHAPE, "int8")
     wanted = head(1).weights
     step = np.abs(wanted).max(axis=0) / 127
-    assert (np.abs(update.change[:-2].reshape(SHAPE) - wanted) <= step / 2 + 1e-6).all()
+    assert (np.abs(update.change[:-2].reshape(6, 2) - wanted) <= step / 2 + 1e-6).all()
 
 
 def test_an_int8_scale_that_is_no_number_is_refused() -> None:

@@ -1,0 +1,1 @@
+"""What a spatial head is: its shape and its forward pass, for whoever trains one. Pure: TensorFlow is handed in."""
