@@ -14,6 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
 from coordinator.errors import CoordinatorError
 from coordinator.store import schema
@@ -165,7 +166,7 @@ def _log_ahead(cursor: Any) -> None:
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > until:
                 raise
-        time.sleep(0.01)
+        await_only(asyncio.sleep(0.01))
 
 
 def _begin(connection: Any) -> None:
